@@ -1,0 +1,280 @@
+# weft: build, test, check, install. `make help` lists the targets.
+#
+# Every pair of interpreter and flavour has a build directory of its own, so a
+# sanitizer's objects, say, are never linked into a release.
+
+LUA ?= luajit
+CC ?= cc
+CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+BUSTED ?= $(LUA) "$$(command -v busted)"
+PREFIX ?= /usr/local
+
+# ---- Which Lua ------------------------------------------------------------
+
+# The name says it (luajit, lua5.4, a path to either); any other is asked. One
+# that says 5.1 gets LuaJIT: LuaRocks for 5.1 gives PUC's where there are both.
+ASK = $(shell $(LUA) -e 'print(_VERSION == "Lua 5.1" and "luajit" \
+  or _VERSION:lower():gsub(" ", ""))' 2>/dev/null)
+VM := $(or $(findstring luajit,$(notdir $(LUA))),\
+  $(findstring lua5.4,$(notdir $(LUA))),$(firstword $(ASK)))
+VM := $(strip $(VM))
+
+ifeq ($(VM),luajit)
+LUA_VERSION := 5.1
+else ifeq ($(VM),lua5.4)
+LUA_VERSION := 5.4
+else
+$(error LUA must be LuaJIT 2.1 or Lua 5.4, and "$(LUA)" is not)
+endif
+LUA_PC ?= $(VM)
+
+# ---- Flavours -------------------------------------------------------------
+
+# Empty for what is installed; see the targets below for who uses which.
+FLAVOUR ?=
+BUILD := build/$(VM)$(FLAVOUR:%=-%)
+
+# nodelete: leaks are reported at exit, after the interpreter has unloaded its
+# modules; without this their frames would have no names.
+FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined
+LINK_asan := -fsanitize=address,undefined -Wl,-z,nodelete
+FLAGS_fuzz := -O1 -fno-omit-frame-pointer \
+  -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LINK_fuzz := -fsanitize=fuzzer,address,undefined
+FLAGS_werror-gcc := -Werror
+FLAGS_werror-clang := -Werror
+
+# ---- Compiling ------------------------------------------------------------
+
+ifeq ($(shell uname -s),Darwin)
+SHARED := -bundle -undefined dynamic_lookup
+else
+SHARED := -shared
+endif
+
+WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
+  -Wmissing-prototypes -Wvla
+
+# Asked once, and only when something is compiled: `make deps` may have
+# installed the answer a moment before. The module is not linked with a Lua
+# library: the program that loads it brings its own.
+LUA_CFLAGS = $(eval LUA_CFLAGS := \
+  $$(shell $(PKG_CONFIG) --cflags $(LUA_PC)))$(LUA_CFLAGS)
+LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
+  $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
+LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
+LIBS_PC := "libuv >= 1.42"
+
+WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
+  -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(CFLAGS) $(FLAGS_$(FLAVOUR))
+
+# Programs of their own (fuzz targets, *_main.c) are not part of the module.
+SOURCES := $(sort $(filter-out src/fuzz/% %_main.c,$(wildcard src/*/*.c)))
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+MODULE := $(BUILD)/weft/core.so
+LUA_FILES = $(shell find lua -name '*.lua')
+
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# Targets with packages to install come in two steps, the second in a make of
+# its own: with -j the compiler would not wait for apt.
+.PHONY: build module objects
+build: deps-build ## build the module (the default)
+	@$(MAKE) module
+
+module: $(MODULE)
+	@:
+
+objects: $(OBJECTS)
+	@:
+
+$(MODULE): $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(SHARED) $(CFLAGS) $(LDFLAGS) $(LINK_$(FLAVOUR)) -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/%.o: src/%.c Makefile | libraries
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(WEFT_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(OBJECTS:.o=.d)
+
+# The error that a missing library deserves, in place of a missing header's.
+.PHONY: libraries
+libraries:
+	@$(PKG_CONFIG) --print-errors --exists $(LUA_PC) $(LIBS_PC) || { \
+	  echo "weft: a library is missing: 'make deps' installs it or says" \
+	    "what it is" >&2; exit 1; }
+
+# ---- What must be installed -----------------------------------------------
+
+.PHONY: deps-build deps deps-check deps-bench
+deps-build:
+	@CC="$(CC)" tools/deps.sh build
+deps: deps-build ## install what the build and the tests need
+	@tools/deps.sh test
+deps-check: deps ## … and what `check`, `asan`, `valgrind` and `fuzz` need
+	@tools/deps.sh check
+deps-bench: deps ## … and what `bench` compares with
+	@tools/deps.sh bench
+
+# ---- Running --------------------------------------------------------------
+
+# The final ;; stands for the interpreter's own path.
+PATH_OF_LUA := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
+PATH_OF_C := $(CURDIR)/$(BUILD)/?.so;;
+WITH_PATHS := LUA_PATH='$(PATH_OF_LUA)' LUA_CPATH='$(PATH_OF_C)'
+
+.PHONY: env
+env: ## print what lets a shell's Lua find this checkout: eval "$(make -s env)"
+	@echo "export LUA_PATH='$(PATH_OF_LUA)'"
+	@echo "export LUA_CPATH='$(PATH_OF_C)'"
+
+# ---- Tests ----------------------------------------------------------------
+
+.PHONY: test specs asan valgrind
+test: deps build ## run the specs; SPEC=spec/x_spec.lua: one file; ARGS: busted's
+	@$(MAKE) specs
+
+specs:
+	$(Q)$(WITH_PATHS) $(WRAP) $(BUSTED) $(ARGS) $(SPEC)
+
+asan: deps-check ## run the specs under AddressSanitizer and UBSan
+	@$(MAKE) module FLAVOUR=asan CC=gcc
+	@$(MAKE) specs FLAVOUR=asan WRAP='$(ASAN)'
+
+# The interpreter was built without the sanitizers, so they are loaded first.
+ASAN = env \
+  LD_PRELOAD="$(foreach l,asan ubsan,$(shell gcc -print-file-name=lib$l.so))" \
+  ASAN_OPTIONS=detect_leaks=1 \
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
+valgrind: deps-check build ## run the specs under valgrind, WEFT_SLOW=1 set
+	@$(MAKE) specs WRAP='$(VALGRIND)'
+
+# WEFT_SLOW asks the specs to scale their loops down.
+VALGRIND = env WEFT_SLOW=1 valgrind --error-exitcode=9 --leak-check=full \
+  --errors-for-leak-kinds=definite --keep-debuginfo=yes
+
+# Every spec/fuzz/NAME.c is a libFuzzer target. It is linked with an archive of
+# all of src/, from which the linker takes what the target uses. Seeds are in
+# spec/fuzz/corpus/NAME; what is found, in build/.
+FUZZ_SECONDS ?= 20
+FUZZERS := $(patsubst spec/fuzz/%.c,%,$(wildcard spec/fuzz/*.c))
+
+.PHONY: fuzz fuzz-run
+fuzz: deps-check ## run every fuzz target for FUZZ_SECONDS (20)
+	@$(MAKE) fuzz-run FLAVOUR=fuzz CC=clang
+
+fuzz-run: $(FUZZERS:%=$(BUILD)/fuzz/%)
+	@set -e; for name in $(FUZZERS); do \
+	  echo "  FUZZ  $$name"; \
+	  mkdir -p $(BUILD)/corpus/$$name; \
+	  seeds=spec/fuzz/corpus/$$name; [ -d $$seeds ] || seeds=; \
+	  UBSAN_OPTIONS=print_stacktrace=1 $(BUILD)/fuzz/$$name \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
+	    -verbosity=0 -artifact_prefix=$(BUILD)/$$name- \
+	    $(BUILD)/corpus/$$name $$seeds; \
+	done
+
+$(BUILD)/fuzz/%: spec/fuzz/%.c $(BUILD)/libweft.a
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(WEFT_CFLAGS) $(LINK_$(FLAVOUR)) -MMD -MP -o $@ $< \
+	  $(BUILD)/libweft.a -Wl,--as-needed $(LIBS) $$($(PKG_CONFIG) --libs $(LUA_PC))
+
+-include $(FUZZERS:%=$(BUILD)/fuzz/%.d)
+
+$(BUILD)/libweft.a: $(OBJECTS)
+	$(Q)rm -f $@ && $(AR) rc $@ $^
+
+# ---- Checks ---------------------------------------------------------------
+
+CHECKS := layers lua c format exports docs rock
+.PHONY: check $(CHECKS:%=check-%)
+check: $(CHECKS:%=check-%) ## the static checks; check-NAME for one of them
+$(CHECKS:%=check-%): deps-check
+
+check-layers: # includes and requires point down only
+	$(Q)$(LUA) tools/layers.lua
+
+check-lua:
+	$(Q)luacheck --no-color -q $(wildcard lua spec examples bench tools)
+
+# Both compilers with both Luas' headers, warnings being errors.
+check-c:
+	@set -e; for lua in luajit lua5.4; do for cc in gcc clang; do \
+	  $(MAKE) objects LUA=$$lua CC=$$cc FLAVOUR=werror-$$cc; \
+	done; done
+
+C_FILES = $(shell find src spec/fuzz -name '*.[ch]' 2>/dev/null)
+check-format:
+	$(Q)$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))
+
+# Inside a host's process, any other exported name could clash with its own.
+check-exports: build
+	@nm -D --defined-only $(MODULE) | awk '$$3 != "luaopen_weft_core" \
+	  { print "$(MODULE) exports " $$3; bad = 1 } END { exit bad }'
+
+# What is generated from the sources must be what `make docs` generates.
+GENERATED := docs lua/weft/_meta
+check-docs:
+ifneq ($(wildcard tools/docs.lua),)
+	@rm -rf build/docs-before && mkdir -p build/docs-before $(GENERATED)
+	@cp -R --parents $(GENERATED) build/docs-before
+	@$(MAKE) docs
+	@set -e; for d in $(GENERATED); do diff -r build/docs-before/$$d $$d; done
+endif
+
+# The rock builds, without a network, and loads from where it was installed.
+check-rock:
+	@$(MAKE) rock LUA=luajit
+	@$(MAKE) rock LUA=lua5.4
+
+.PHONY: rock
+TREE := $(CURDIR)/build/tree
+ROCK_LUA := $(TREE)/share/lua/$(LUA_VERSION)
+ROCK_LIB := $(TREE)/lib/lua/$(LUA_VERSION)
+rock:
+	@mkdir -p build/tree
+	@luarocks --lua-version $(LUA_VERSION) make --deps-mode=none \
+	  --tree '$(TREE)' weft-scm-1.rockspec >build/tree/$(VM).log 2>&1 || { \
+	  cat build/tree/$(VM).log; exit 1; }
+	@cd / && LUA_PATH='$(ROCK_LUA)/?.lua;$(ROCK_LUA)/?/init.lua' \
+	  LUA_CPATH='$(ROCK_LIB)/?.so' $(LUA) -e 'require "weft"'
+
+# ---- The rest -------------------------------------------------------------
+
+.PHONY: bench docs format install clean help
+bench: deps-bench build ## run the benchmarks
+	$(Q)$(WITH_PATHS) bench/run.sh
+
+docs: ## generate the reference manual and the type stubs
+	$(Q)$(LUA) tools/docs.lua
+
+format: ## format the C sources
+	$(Q)clang-format -i $(C_FILES)
+
+INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
+install: module ## install below PREFIX (/usr/local), DESTDIR before it
+	$(Q)set -e; for f in $(LUA_FILES); do \
+	  to="$(DESTDIR)$(INST_LUADIR)/$${f#lua/}"; \
+	  mkdir -p "$$(dirname "$$to")"; install -m 644 "$$f" "$$to"; \
+	done
+	$(Q)mkdir -p "$(DESTDIR)$(INST_LIBDIR)/weft"
+	$(Q)install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/weft/core.so"
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@echo "make [TARGET] [LUA=luajit|lua5.4] [V=1]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
+	  awk -F '|' '{ printf "  %-12s %s\n", $$1, $$2 }'

@@ -1,0 +1,162 @@
+-- SPDX-License-Identifier: MIT
+-- weft.group: structured concurrency: tasks that end before the function that made them.
+--
+-- Owns: the children of a task_group, their failures, and which error comes out.
+-- Must not know: what the children do.
+
+local core = require "weft.core"
+local errors = require "weft.error"
+local await = require "weft.await"
+local options = require "weft.options"
+
+---@class weft
+local M = {}
+
+---The group that `weft.task_group` passes to its function.
+---@class weft.TaskGroup
+local TaskGroup = {}
+TaskGroup.__index = TaskGroup
+
+-- Lets go of the children that are done, so that a long-lived group does not grow.
+local function reap(self)
+  local index = core.latch_take(self._latch)
+  while index do
+    local child = self._children[index]
+    self._children[index] = nil
+    if core.state(child) == "raised" then
+      local _, e = core.outcome(child)
+      errors.attribute(e, child)
+      self._failures[#self._failures + 1] = { value = e, task = child }
+    end
+    index = core.latch_take(self._latch)
+  end
+end
+
+local function cancel_children(self)
+  for _, child in pairs(self._children) do
+    core.cancel(child)
+  end
+end
+
+-- The first failure: breaks off the body's wait and cancels the siblings.
+local function abort(self)
+  if not self._aborting then
+    self._aborting = true
+    core.scope_reschedule(self._scope, 0)
+    cancel_children(self)
+  end
+end
+
+local function child_ended(self, ok, ...)
+  if ok then
+    return ...
+  end
+  local e = ...
+  if not errors.is_error(e, "cancelled") then
+    abort(self)
+  end
+  error(e, 0)
+end
+
+local function run_child(self, fn, ...)
+  return child_ended(self, errors.guarded(fn, ...))
+end
+
+---Starts `fn(...)` as a task that the group waits for.
+---
+---Raises `state` once the group has ended, or is ending because of a failure.
+---@param fn function
+---@param ... any
+---@return weft.Task
+function TaskGroup:create_task(fn, ...)
+  options.callable(fn, "the function")
+  if self._ended then
+    errors.raise("state", "the task group has ended", { code = "group_ended" })
+  elseif self._aborting then
+    errors.raise("state", "the task group is ending", { code = "group_ending" })
+  end
+  reap(self)
+  self._count = self._count + 1
+  local child = core.create_task(run_child, self, fn, ...)
+  core.latch_add(self._latch, child, self._count)
+  return child
+end
+
+function TaskGroup:__tostring()
+  local n = 0
+  for _ in pairs(self._children) do
+    n = n + 1
+  end
+  return ("TaskGroup<%s tasks=%d>"):format(
+    self._ended and "ended" or self._aborting and "ending" or "open", n)
+end
+
+-- Waits for all children. A cancellation that comes meanwhile goes on to them.
+local function join(self)
+  local ok = core.latch_wait(self._latch, "all")
+  while ok ~= true do
+    self._aborting = true
+    cancel_children(self)
+    ok = core.latch_wait(self._latch, "all", true)
+  end
+  reap(self)
+end
+
+local function raise_failures(failures)
+  if #failures == 1 then
+    local failure = failures[1]
+    if failure.task then
+      errors.note(failure.value, failure.task)
+    end
+    error(failure.value, 0)
+  end
+  local list = {}
+  for i, failure in ipairs(failures) do
+    list[i] = errors.wrap(failure.value)
+  end
+  errors.raise("group", #list .. " tasks of the group failed", { errors = list })
+end
+
+local function finish(self, ok, ...)
+  local failures = self._failures
+  if not ok then
+    local e = ...
+    local is_own = errors.is_error(e, "cancelled")
+    if not is_own then
+      table.insert(failures, 1, { value = e })
+    end
+    abort(self)
+  end
+  core.scope_leave(self._scope)
+  join(self)
+  self._ended = true
+  core.latch_close(self._latch)
+  if #failures > 0 then
+    raise_failures(failures)
+  end
+  await._checkpoint()
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+---Calls `fn(group)`; tasks made by `group:create_task(fn, ...)` end before it returns. The
+---first failure, of a task or of `fn`, cancels the others and breaks off the wait in which
+---`fn` is; when all have ended, one failure is raised as it is, several as one error of
+---kind `group`. Returns what `fn` returned.
+---@async
+---@param fn fun(group: weft.TaskGroup): ...
+---@return any ... the results of fn
+function M.task_group(fn)
+  options.callable(fn, "the function")
+  await._checkpoint()
+  local children = {}
+  local self = setmetatable({
+    _children = children, _latch = core.latch(children), _failures = {}, _count = 0,
+    _scope = core.scope(), _aborting = false, _ended = false,
+  }, TaskGroup)
+  return finish(self, errors.guarded(fn, self))
+end
+
+return M

@@ -1,0 +1,39 @@
+-- SPDX-License-Identifier: MIT
+-- weft: asyncio for Lua. This file only puts the public names together; each is
+-- documented where it is made.
+
+require "weft.coroutines"
+
+local errors = require "weft.error"
+
+---@class weft
+local weft = {
+  _VERSION = "0.1.0",
+  ---The class of all error objects; `weft.Error{kind = …, message = …}` makes one.
+  Error = errors.Error,
+  is_error = errors.is_error,
+  try = errors.try,
+}
+
+local modules = {
+  require "weft.await",
+  require "weft.task",
+  require "weft.scope",
+  require "weft.combine",
+  require "weft.map",
+  require "weft.group",
+  require "weft.sync",
+  require "weft.queue",
+  require "weft.inspect",
+  require "weft.loop",
+  require "weft.runner",
+}
+for _, module in ipairs(modules) do
+  for name, value in pairs(module) do
+    if name:sub(1, 1) ~= "_" then -- what begins so is for weft's own files
+      weft[name] = value
+    end
+  end
+end
+
+return weft

@@ -1,0 +1,441 @@
+-- SPDX-License-Identifier: MIT
+-- weft.sync: semaphore, lock, event, condition, barrier.
+--
+-- Owns: their counters. Who waits is in a list of weft.core, first come, first served:
+-- `core.wake` hands a permit to the first waiter, and what was handed over cannot be
+-- lost, because a wait that was given something does not raise any more.
+-- Must not know: queues, tasks' insides, time.
+
+local core = require "weft.core"
+local errors = require "weft.error"
+local await = require "weft.await"
+local options = require "weft.options"
+
+local gate, park, wake = core.gate, core.park, core.wake
+local raise, guarded = errors.raise, errors.guarded
+local checkpoint, interrupted = await._checkpoint, await._interrupted
+
+---@class weft
+local M = {}
+
+-- Runs fn between acquire and release of `object`.
+local function released(object, ok, ...)
+  object:release()
+  if ok then
+    return ...
+  end
+  error((...), 0)
+end
+
+local function with(object, fn, ...)
+  options.callable(fn, "the function")
+  object:acquire()
+  return released(object, guarded(fn, ...))
+end
+
+--- semaphore ------------------------------------------------------------------
+
+---A counter of permits. Fair: first come, first served.
+---@class weft.Semaphore
+local Semaphore = {}
+Semaphore.__index = Semaphore
+
+---Takes a permit, waiting until there is one.
+---@async
+---@return true
+function Semaphore:acquire()
+  if not gate[1] then
+    checkpoint()
+  end
+  local value = self._value
+  if value > 0 then
+    self._value = value - 1
+    return true
+  end
+  local ok = park(self._waiters)
+  if ok ~= true then
+    interrupted(ok)
+  end
+  return true
+end
+
+---Gives a permit back, or adds one; the first waiter gets it.
+---
+---Raises `state` for a bounded semaphore that has all its permits.
+function Semaphore:release()
+  local value = self._value
+  if self._bound and value >= self._bound then
+    raise("state", "the semaphore was released too often", { code = "over_release" })
+  end
+  if value > 0 or not wake(self._waiters) then
+    self._value = value + 1
+  end
+end
+
+---True if `acquire` would have to wait.
+---@return boolean
+function Semaphore:locked()
+  return self._value == 0
+end
+
+---Calls `fn(...)` with a permit, which is given back on return, error and cancellation
+---alike.
+---@async
+---@param fn function
+---@param ... any
+---@return any ... the results of fn
+function Semaphore:with(fn, ...)
+  return with(self, fn, ...)
+end
+
+---@return {free: integer, waiting: integer}
+function Semaphore:statistics()
+  return { free = self._value, waiting = core.waiting(self._waiters) }
+end
+
+function Semaphore:__tostring()
+  return ("%s<%s waiting=%d>"):format(self._bound and "BoundedSemaphore" or "Semaphore",
+    self._value > 0 and "free=" .. self._value or "locked", core.waiting(self._waiters))
+end
+
+---A semaphore with `n` permits (default 1).
+---@param n integer?
+---@return weft.Semaphore
+function M.semaphore(n)
+  n = options.count(n == nil and 1 or n, "the number of permits", 0)
+  return setmetatable({ _value = n, _waiters = core.waitlist() }, Semaphore)
+end
+
+---A semaphore that cannot be released more often than it was acquired.
+---@param n integer?
+---@return weft.Semaphore
+function M.bounded_semaphore(n)
+  local self = M.semaphore(n)
+  self._bound = self._value
+  return self
+end
+
+--- lock ---------------------------------------------------------------------
+
+---A lock for tasks. Fair; not owned: any task may release it.
+---@class weft.Lock
+local Lock = {}
+Lock.__index = Lock
+
+---Takes the lock, waiting until it is free.
+---@async
+---@return true
+function Lock:acquire()
+  if not gate[1] then
+    checkpoint()
+  end
+  if not self._locked then
+    self._locked = true
+    return true
+  end
+  local ok = park(self._waiters)
+  if ok ~= true then
+    interrupted(ok)
+  end
+  return true
+end
+
+---Frees the lock, or hands it to the first waiter.
+---
+---Raises `state` if it is not locked.
+function Lock:release()
+  if not self._locked then
+    raise("state", "the lock is not locked", { code = "over_release" })
+  end
+  if not wake(self._waiters) then
+    self._locked = false
+  end
+end
+
+---@return boolean
+function Lock:locked()
+  return self._locked
+end
+
+---Calls `fn(...)` with the lock held.
+---@async
+---@param fn function
+---@param ... any
+---@return any ... the results of fn
+function Lock:with(fn, ...)
+  return with(self, fn, ...)
+end
+
+---@return {locked: boolean, waiting: integer}
+function Lock:statistics()
+  return { locked = self._locked, waiting = core.waiting(self._waiters) }
+end
+
+function Lock:__tostring()
+  return ("Lock<%s waiting=%d>"):format(self._locked and "locked" or "unlocked",
+    core.waiting(self._waiters))
+end
+
+---@return weft.Lock
+function M.lock()
+  return setmetatable({ _locked = false, _waiters = core.waitlist() }, Lock)
+end
+
+--- event ----------------------------------------------------------------------
+
+---A flag that tasks can wait for.
+---@class weft.Event
+local Event = {}
+Event.__index = Event
+
+---Waits until the flag is set.
+---@async
+---@return true
+function Event:wait()
+  if not gate[1] then
+    checkpoint()
+  end
+  if not self._set then
+    local ok = park(self._waiters)
+    if ok ~= true then
+      interrupted(ok)
+    end
+  end
+  return true
+end
+
+---Sets the flag and wakes all that wait.
+function Event:set()
+  if not self._set then
+    self._set = true
+    while wake(self._waiters) do end
+  end
+end
+
+---Takes the flag back.
+function Event:clear()
+  self._set = false
+end
+
+---@return boolean
+function Event:is_set()
+  return self._set
+end
+
+---@return {set: boolean, waiting: integer}
+function Event:statistics()
+  return { set = self._set, waiting = core.waiting(self._waiters) }
+end
+
+function Event:__tostring()
+  return ("Event<%s waiting=%d>"):format(self._set and "set" or "unset",
+    core.waiting(self._waiters))
+end
+
+---@return weft.Event
+function M.event()
+  return setmetatable({ _set = false, _waiters = core.waitlist() }, Event)
+end
+
+--- condition ----------------------------------------------------------------
+
+---A lock together with a list of tasks that wait to be notified.
+---@class weft.Condition
+local Condition = {}
+Condition.__index = Condition
+
+---Takes the lock.
+---@async
+---@return true
+function Condition:acquire()
+  return self._lock:acquire()
+end
+
+---Frees the lock.
+function Condition:release()
+  self._lock:release()
+end
+
+---@return boolean
+function Condition:locked()
+  return self._lock:locked()
+end
+
+-- Takes the lock again, whatever happens: the caller holds it on every way out.
+local function reacquire(lock)
+  local scope = core.scope(nil, true)
+  lock:acquire()
+  core.scope_leave(scope)
+end
+
+---Frees the lock, waits to be notified, and takes the lock again, also when it raises.
+---A task that was notified does not raise: no notification is lost.
+---
+---Raises `state` if the lock is not held.
+---@async
+---@return true
+function Condition:wait()
+  if not gate[1] then
+    checkpoint()
+  end
+  if not self._lock:locked() then
+    raise("state", "the condition's lock is not held", { code = "not_locked" })
+  end
+  self._lock:release()
+  local parked, ok = pcall(park, self._waiters)
+  reacquire(self._lock)
+  if not parked then
+    error(ok, 0)
+  elseif ok ~= true then
+    interrupted(ok)
+  end
+  return true
+end
+
+---Waits until `predicate()` gives a true value, which is returned; it is asked at first
+---and after each notification.
+---@async
+---@param predicate fun(): any
+---@return any
+function Condition:wait_for(predicate)
+  options.callable(predicate, "the predicate")
+  local result = predicate()
+  while not result do
+    self:wait()
+    result = predicate()
+  end
+  return result
+end
+
+---Wakes the first `n` (default 1) that wait.
+---
+---Raises `state` if the lock is not held.
+---@param n integer?
+function Condition:notify(n)
+  if not self._lock:locked() then
+    raise("state", "the condition's lock is not held", { code = "not_locked" })
+  end
+  for _ = 1, n or 1 do
+    if not wake(self._waiters) then
+      return
+    end
+  end
+end
+
+---Wakes all that wait.
+function Condition:notify_all()
+  self:notify(math.huge)
+end
+
+---Calls `fn(...)` with the lock held.
+---@async
+---@param fn function
+---@param ... any
+---@return any ... the results of fn
+function Condition:with(fn, ...)
+  return with(self, fn, ...)
+end
+
+---@return {locked: boolean, waiting: integer}
+function Condition:statistics()
+  return { locked = self._lock:locked(), waiting = core.waiting(self._waiters) }
+end
+
+function Condition:__tostring()
+  return ("Condition<%s waiting=%d>"):format(self:locked() and "locked" or "unlocked",
+    core.waiting(self._waiters))
+end
+
+---A condition, with a lock of its own unless one is given.
+---@param lock weft.Lock?
+---@return weft.Condition
+function M.condition(lock)
+  if lock ~= nil and getmetatable(lock) ~= Lock then
+    raise("type", "a lock expected, got " .. type(lock))
+  end
+  return setmetatable({ _lock = lock or M.lock(), _waiters = core.waitlist() }, Condition)
+end
+
+--- barrier --------------------------------------------------------------------
+
+---A meeting point of a fixed number of tasks.
+---@class weft.Barrier
+---@field parties integer how many must arrive
+---@field n_waiting integer how many wait now
+---@field broken boolean
+local Barrier = {}
+
+local BROKEN = {}
+
+local function broken_error()
+  raise("state", "the barrier is broken", { code = "broken_barrier" })
+end
+
+---Waits until all parties have arrived. Returns the place in the order of arrival, 1 to
+---`parties`. A task that is cancelled while it waits has not arrived.
+---
+---Raises `state`, code "broken_barrier", if the barrier is or becomes broken.
+---@async
+---@return integer place
+function Barrier:wait()
+  if not gate[1] then
+    checkpoint()
+  end
+  if self._broken then
+    broken_error()
+  end
+  local place = core.waiting(self._waiters) + 1
+  if place == self.parties then
+    for arrived = 1, place - 1 do
+      wake(self._waiters, arrived)
+    end
+    return place
+  end
+  local ok, arrived = park(self._waiters)
+  if ok ~= true then
+    interrupted(ok)
+  elseif arrived == BROKEN then
+    broken_error()
+  end
+  return arrived
+end
+
+---Breaks it: who waits and who comes gets the error, until `reset`.
+function Barrier:abort()
+  self._broken = true
+  while wake(self._waiters, BROKEN) do end
+end
+
+---Makes it whole again; who waits gets the error.
+function Barrier:reset()
+  while wake(self._waiters, BROKEN) do end
+  self._broken = false
+end
+
+---@return {parties: integer, waiting: integer, broken: boolean}
+function Barrier:statistics()
+  return { parties = self.parties, waiting = self.n_waiting, broken = self.broken }
+end
+
+function Barrier.__index(self, key)
+  if key == "n_waiting" then
+    return core.waiting(self._waiters)
+  elseif key == "broken" then
+    return self._broken
+  end
+  return Barrier[key]
+end
+
+function Barrier:__tostring()
+  return ("Barrier<%s %d/%d>"):format(self._broken and "broken" or "whole",
+    self.n_waiting, self.parties)
+end
+
+---@param n integer
+---@return weft.Barrier
+function M.barrier(n)
+  return setmetatable({ parties = options.count(n, "the number of parties", 1),
+    _broken = false, _waiters = core.waitlist() }, Barrier)
+end
+
+return M

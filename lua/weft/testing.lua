@@ -1,0 +1,277 @@
+-- SPDX-License-Identifier: MIT
+-- weft.testing: tools for testing programs written with weft, and weft itself: a clock
+-- that need not be waited for, leak checks, cancellation at every wait.
+--
+-- Owns: nothing beyond a call. Uses weft's public names and the switches of weft.core
+-- that are there for it.
+
+local weft = require "weft"
+local core = require "weft.core"
+local errors = require "weft.error"
+local options = require "weft.options"
+
+---@class weft.testing
+local M = {}
+
+local function virtual_loop()
+  local loop = weft.new_event_loop()
+  core.loop_set(loop, "virtual", true)
+  return loop
+end
+
+local function closed(runner, ok, ...)
+  runner:close()
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+---Runs `fn(...)` as `weft.run` does, in a loop with a clock of its own that jumps to the next
+---timer as soon as every task waits and no I/O is under way: hours of sleep take no time.
+---`loop:time()` and all time limits follow it.
+---
+---Raises as `weft.run`.
+---@param fn function
+---@param ... any
+---@return any ...
+function M.virtual_clock(fn, ...)
+  local runner = weft.runner { loop_factory = virtual_loop }
+  return closed(runner, pcall(runner.run, runner, fn, ...))
+end
+
+---Waits until all other tasks wait for something.
+---@async
+function M.wait_all_parked()
+  local loop = weft.get_running_loop()
+  local quiet = 0
+  while quiet < 2 do
+    weft.sleep(0)
+    quiet = core.loop_is_quiet(loop) and quiet + 1 or 0
+  end
+end
+
+---Blocks of code, in any tasks, in the order of their numbers.
+---@class weft.testing.Sequencer
+local Sequencer = {}
+Sequencer.__index = Sequencer
+
+---Waits until the blocks 1 to n-1 have ended, then calls `fn(...)` (or returns at once, the
+---block being over); returns its results.
+---
+---Raises `state` if a block of that number was there already, or an earlier one failed.
+---@async
+---@param n integer
+---@param fn function?
+---@param ... any
+---@return any ...
+function Sequencer:__call(n, fn, ...)
+  options.count(n, "the number of the block", 1)
+  if self._claimed[n] then
+    errors.raise("state", ("sequencer: block %d is there already"):format(n))
+  end
+  self._claimed[n] = true
+  while self._next < n do
+    self:_event(self._next):wait()
+    if self._broken then
+      errors.raise("state", ("sequencer: block %d cannot come, an earlier one failed"):format(n))
+    end
+  end
+  return self:_leave(n, errors.guarded(fn or function() end, ...))
+end
+
+function Sequencer:_event(n)
+  self._events[n] = self._events[n] or weft.event()
+  return self._events[n]
+end
+
+function Sequencer:_leave(n, ok, ...)
+  self._broken = self._broken or not ok
+  self._next = n + 1
+  self:_event(n):set()
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+---Makes a sequencer: `seq(1, fn)`, `seq(2, fn)`, … in whichever tasks run in that order.
+---@return weft.testing.Sequencer
+function M.sequencer()
+  return setmetatable({ _next = 1, _events = {}, _claimed = {}, _broken = false }, Sequencer)
+end
+
+--- leaks ------------------------------------------------------------------------
+
+local function set_of(list)
+  local set = {}
+  for _, item in ipairs(list) do
+    set[item] = true
+  end
+  return set
+end
+
+local function snapshot(loop)
+  return { tasks = set_of(core.loop_tasks(loop)), handles = core.loop_statistics(loop).handles,
+    descriptors = set_of(core.descriptors()) }
+end
+
+-- What is there that was not there before, in words; nil for nothing.
+local function leaked(loop, before)
+  local lines = {}
+  for _, task in ipairs(core.loop_tasks(loop)) do
+    if not before.tasks[task] then
+      lines[#lines + 1] = "a task has not ended: " .. tostring(task)
+    end
+  end
+  local handles = core.loop_statistics(loop).handles - before.handles
+  if handles > 0 then
+    lines[#lines + 1] = handles .. " handles are open"
+  end
+  for _, fd in ipairs(core.descriptors()) do
+    if not before.descriptors[fd] then
+      lines[#lines + 1] = "descriptor " .. fd .. " is open"
+    end
+  end
+  return lines[1] and table.concat(lines, "; ") or nil
+end
+
+local function checked(loop, before, ok, ...)
+  if not ok then
+    error((...), 0)
+  end
+  weft.sleep(0)
+  local text = leaked(loop, before)
+  if text then
+    errors.raise("state", "leak: " .. text, { code = "leak" })
+  end
+  return ...
+end
+
+local function in_loop(fn, ...)
+  if core.in_task() then
+    return fn(...)
+  end
+  return weft.run(fn, ...)
+end
+
+local function with_leak_check(fn, ...)
+  local loop = weft.get_running_loop()
+  local before = snapshot(loop)
+  return checked(loop, before, errors.guarded(fn, ...))
+end
+
+---Calls `fn(...)`, in a fresh run unless inside a task, and returns its results.
+---
+---Raises `state`, code "leak", if tasks, handles or descriptors are left that were not there
+---before.
+---@async
+---@param fn function
+---@param ... any
+---@return any ...
+function M.leaks(fn, ...)
+  options.callable(fn, "the function")
+  return in_loop(with_leak_check, fn, ...)
+end
+
+--- adversity -----------------------------------------------------------------------
+
+-- One run of fn in which a wait is broken off. Returns whether the wait was reached, and
+-- what went wrong, or nil.
+local function cancelled_run(fn, n, every_task, check)
+  local reached, problem = false, nil
+  local ok, e = pcall(M.virtual_clock, function()
+    local loop = weft.get_running_loop()
+    local before = snapshot(loop)
+    local task = weft.create_task(fn)
+    core.loop_trap(loop, not every_task and task or nil, n)
+    local finished, failure = pcall(weft.shield, task)
+    reached = core.loop_trap_left(loop) == 0
+    core.loop_trap(loop, nil, 0)
+    if not finished and not errors.is_error(failure, "cancelled") then
+      problem = "it raised " .. tostring(failure)
+    end
+    weft.sleep(0)
+    problem = problem or leaked(loop, before)
+    if not problem and check then
+      local fine, message = pcall(check, n)
+      problem = not fine and tostring(message) or nil
+    end
+  end)
+  if not ok then
+    problem = tostring(e)
+  end
+  return reached, problem
+end
+
+---Runs `fn()` again and again, each time in a fresh loop with a virtual clock, cancelling it
+---at its 1st, 2nd, … wait, until it ends without reaching that many. With the option
+---`every_task`, the waits of the tasks that it makes count too, and it is those that are
+---cancelled. `check(n)` is called after each run, in its loop: to raise if something is wrong.
+---
+---Raises `state`, code "leak", with a line for each run that leaked, hung, or raised anything
+---but `cancelled`.
+---@param fn function
+---@param check fun(n: integer)?
+---@param opts {every_task: boolean?}?
+---@return integer runs how many waits were broken off
+function M.cancel_everywhere(fn, check, opts)
+  options.callable(fn, "the function")
+  opts = options.check(opts, { every_task = true }, "cancel_everywhere")
+  local problems, n = {}, 0
+  repeat
+    n = n + 1
+    local reached, problem = cancelled_run(fn, n, opts.every_task, check)
+    if problem then
+      problems[#problems + 1] = ("cancelled at wait %d: %s"):format(n, problem)
+    end
+  until not reached
+  if problems[1] then
+    errors.raise("state", table.concat(problems, "\n"), { code = "leak" })
+  end
+  return n - 1
+end
+
+local function restored(loop, ok, ...)
+  core.loop_set(loop, "gc_stress", false)
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+---Calls `fn(...)`, in a fresh run unless inside a task, with a full garbage collection before
+---each step of a task.
+---@async
+---@param fn function
+---@param ... any
+---@return any ...
+function M.gc_stress(fn, ...)
+  options.callable(fn, "the function")
+  return in_loop(function(...)
+    local loop = weft.get_running_loop()
+    core.loop_set(loop, "gc_stress", true)
+    return restored(loop, errors.guarded(fn, ...))
+  end, ...)
+end
+
+local function allowed(...)
+  core.fail_allocation(0)
+  return ...
+end
+
+---Calls `fn(...)` and lets the n-th allocation of weft's own C code fail. Returns as `pcall`.
+---@async
+---@param n integer
+---@param fn function
+---@param ... any
+---@return boolean ok
+---@return any ...
+function M.fail_allocation(n, fn, ...)
+  options.count(n, "the number of the allocation", 1)
+  options.callable(fn, "the function")
+  core.fail_allocation(n)
+  return allowed(pcall(fn, ...))
+end
+
+return M

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bind/lutil.h: what the binding files share: finding the structs behind
+ * arguments, and registering functions.
+ *
+ * Every function that weft registers has three upvalues: the struct weft_vm and
+ * the metatables of Task and Future. The functions here that take an argument
+ * raise `type` when it is not what it must be.
+ */
+#ifndef WEFT_BIND_LUTIL_H
+#define WEFT_BIND_LUTIL_H
+
+#include "loop/callback.h"
+#include "loop/latch.h"
+#include "loop/loop.h"
+#include "loop/raise.h"
+#include "loop/scope.h"
+#include "loop/signal.h"
+#include "loop/task.h"
+
+#define WEFT_UPVALUE_VM lua_upvalueindex(1)
+#define WEFT_UPVALUE_TASK lua_upvalueindex(2)
+#define WEFT_UPVALUE_FUTURE lua_upvalueindex(3)
+
+static inline struct weft_vm *weft_vm_of(lua_State *L) {
+  return lua_touserdata(L, WEFT_UPVALUE_VM);
+}
+
+/* Arguments. [-0, +0, e] */
+struct weft_future *weft_to_future(lua_State *L, int idx); /* or NULL */
+struct weft_future *weft_check_future(lua_State *L, int idx);
+struct weft_task *weft_check_task(lua_State *L, int idx);
+struct weft_loop *weft_check_loop(lua_State *L, int idx);
+void *weft_check_udata(lua_State *L, int idx, const char *name);
+lua_Number weft_check_number(lua_State *L, int idx, const char *what);
+
+/* The running loop, or the one that weft.get_event_loop gives. */
+struct weft_loop *weft_current_loop(lua_State *L);
+
+/* Pushes the userdata of a loop or of a live task. [-0, +1, -] */
+void weft_push_loop(lua_State *L, struct weft_loop *loop);
+void weft_push_task(lua_State *L, struct weft_task *task);
+
+/* Seconds to nanoseconds; what does not fit becomes UINT64_MAX (never). */
+uint64_t weft_to_ns(lua_Number seconds);
+
+/* Sets the functions into the table on the top. [-0, +0, m] */
+void weft_set_functions(lua_State *L, const luaL_Reg *functions);
+
+/* Makes a metatable: with `name`, __gc (or NULL); leaves it in the registry and
+ * as field `name` of the table on the top. [-0, +0, m] */
+void weft_new_class(lua_State *L, const char *name, lua_CFunction gc);
+
+/* Each adds its functions to the module table on the top. [-0, +0, m] */
+void weft_open_loop(lua_State *L);
+void weft_open_task(lua_State *L);
+void weft_open_wait(lua_State *L);
+void weft_open_callback(lua_State *L);
+
+/* __gc of the classes. */
+int l_loop__gc(lua_State *L);
+int l_failure__gc(lua_State *L);
+int l_latch__gc(lua_State *L);
+int l_scope__gc(lua_State *L);
+int l_signal__gc(lua_State *L);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bind/weft.c: the module weft.core: makes the struct weft_vm of this
+ * lua_State, the classes, and the table of functions. The only exported symbol.
+ *
+ * What weft.core offers is for the Lua files of weft alone: it checks what
+ * would crash, and leaves the rest to them.
+ */
+#include "bind/lutil.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+static void open_vm(lua_State *L) {
+  struct weft_vm *vm = lua_newuserdata(L, sizeof(*vm));
+  memset(vm, 0, sizeof(*vm));
+  lua_setfield(L, LUA_REGISTRYINDEX, "weft.vm");
+}
+
+static void open_classes(lua_State *L) {
+  weft_new_class(L, "weft.Loop", l_loop__gc);
+  weft_new_class(L, "weft.Task", NULL);
+  weft_new_class(L, "weft.Future", NULL);
+  weft_new_class(L, "weft.Callback", NULL);
+  weft_new_class(L, "weft.Failure", l_failure__gc);
+  weft_new_class(L, "weft.Error", NULL);
+  weft_new_class(L, "weft.Waitlist", NULL);
+  weft_new_class(L, "weft.Latch", l_latch__gc);
+  weft_new_class(L, "weft.Scope", l_scope__gc);
+  weft_new_class(L, "weft.Signal", l_signal__gc);
+}
+
+/* set_raise(function(kind, code, message)) */
+static int l_core_set_raise(lua_State *L) {
+  lua_settop(L, 1);
+  weft_raise_set(L);
+  return 0;
+}
+
+/* set_default_loop(function() -> loop) */
+static int l_core_set_default_loop(lua_State *L) {
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "weft.default_loop");
+  return 0;
+}
+
+/* memory() -> blocks, bytes, calls of weft's own C allocations */
+static int l_core_memory(lua_State *L) {
+  const struct weft_mem *mem = &weft_vm_of(L)->mem;
+  lua_pushnumber(L, (lua_Number)mem->blocks);
+  lua_pushnumber(L, (lua_Number)mem->bytes);
+  lua_pushnumber(L, (lua_Number)mem->calls);
+  return 3;
+}
+
+/* fail_allocation(n): the n-th from now fails; 0 takes it back */
+static int l_core_fail_allocation(lua_State *L) {
+  weft_vm_of(L)->mem.fail_after =
+      (size_t)weft_check_number(L, 1, "the number of the allocation");
+  return 0;
+}
+
+/* descriptors() -> list of the open descriptors of the process */
+static int l_core_descriptors(lua_State *L) {
+  DIR *dir = opendir("/dev/fd");
+  struct dirent *entry;
+  int n = 0;
+  lua_newtable(L);
+  if (dir == NULL)
+    return 1;
+  while ((entry = readdir(dir)) != NULL) {
+    int fd = atoi(entry->d_name);
+    if (entry->d_name[0] == '.' || fd == dirfd(dir))
+      continue;
+    lua_pushinteger(L, fd);
+    lua_rawseti(L, -2, ++n);
+  }
+  closedir(dir);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"set_raise", l_core_set_raise},
+    {"set_default_loop", l_core_set_default_loop},
+    {"memory", l_core_memory},
+    {"descriptors", l_core_descriptors},
+    {"fail_allocation", l_core_fail_allocation},
+    {NULL, NULL},
+};
+
+#if defined(__GNUC__)
+__attribute__((visibility("default")))
+#endif
+int luaopen_weft_core(lua_State *L);
+
+int luaopen_weft_core(lua_State *L) {
+  open_vm(L);
+  lua_newtable(L); /* the module */
+  lua_newtable(L); /* its classes */
+  open_classes(L);
+  lua_setfield(L, -2, "classes");
+  lua_createtable(L, 1, 0);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "weft.gate");
+  lua_setfield(L, -2, "gate");
+  weft_set_functions(L, functions);
+  weft_open_loop(L);
+  weft_open_task(L);
+  weft_open_wait(L);
+  weft_open_callback(L);
+  return 1;
+}

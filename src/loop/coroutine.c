@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop/coroutine.c: coroutines inside tasks: any of them may wait, at any
+ * depth.
+ *
+ * Owns: the link from a parked coroutine to the one that resumed it, and
+ * coroutine.resume as it works inside a task. task.h declares it.
+ *
+ * While a chain of coroutines lies parked, each stack holds, from index 1:
+ *   innermost:  mark, object or nothing
+ *   the others: mark, the coroutine it resumed, the one that resumed it or nil
+ * and task->parent is the innermost's parent. The stacks keep the coroutines
+ * from being collected; nothing is allocated.
+ */
+#include "loop/loop.h"
+#include "loop/raise.h"
+#include "loop/task.h"
+
+/* The coroutines that are resumed now, innermost first, as C's stack has them:
+ * at the far end the one that the loop resumed, with its parked parent. */
+struct weft_chain {
+  lua_State *co;
+  lua_State *parent; /* of the last in the chain only */
+  struct weft_chain *up;
+};
+
+int weft_co_run(struct weft_task *task, lua_State *co, lua_State *L, int nargs,
+                int *nres) {
+  struct weft_vm *vm = task->future.node.loop->vm;
+  struct weft_chain base = {co, task->parent, NULL};
+  int status;
+  vm->chain = &base;
+  vm->running = co;
+  status = weft_lua_resume(co, L, nargs, nres);
+  vm->running = NULL;
+  vm->chain = NULL;
+  return status;
+}
+
+static lua_State *parked_parent(lua_State *co) {
+  return lua_tothread(co, 3);
+}
+
+lua_State *weft_co_parent(struct weft_task *task, lua_State *co) {
+  struct weft_vm *vm = task->future.node.loop->vm;
+  struct weft_chain *frame = vm->task == task ? vm->chain : NULL;
+  if (frame == NULL && co == task->co)
+    return task->parent;
+  for (; frame != NULL; frame = frame->up)
+    if (frame->co == co)
+      return frame->up != NULL ? frame->up->co : frame->parent;
+  return parked_parent(co);
+}
+
+/* Keeps the error and the coroutine in which it was raised, for the traceback
+ * of the task, should it fail with the same error. [co: error on top] */
+static void note_failure(struct weft_task *task, lua_State *co, lua_State *L) {
+  luaL_checkstack(L, 5, NULL);
+  weft_future_extra(L, &task->future, 0);
+  lua_getfield(L, -1, "noted");
+  lua_pushvalue(co, -1);
+  lua_xmove(co, L, 1); /* extra noted error */
+  if (lua_istable(L, -2)) {
+    int same;
+    lua_rawgeti(L, -2, 1);
+    same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 1);
+    if (same) { /* it passes through: where it began is known */
+      lua_pop(L, 3);
+      return;
+    }
+  }
+  lua_createtable(L, 2, 0);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, 1);
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  lua_rawseti(L, -2, 2); /* extra noted {error, co} */
+  lua_setfield(L, -3, "noted");
+  lua_pop(L, 2);
+}
+
+int weft_co_return(struct weft_task *task, lua_State *co, lua_State *L,
+                   int status, int nres) {
+  lua_State *parent = task->parent;
+  lua_State *grandparent = parked_parent(parent);
+  int ok = status == LUA_OK || status == LUA_YIELD;
+  if (!ok) {
+    note_failure(task, co, L);
+    nres = 1;
+  }
+  luaL_checkstack(parent, nres + 2, "too many results");
+  lua_pushboolean(parent, ok);
+  lua_xmove(co, parent, nres);
+  task->co = parent;
+  task->parent = grandparent;
+  return nres + 1;
+}
+
+/* [L: coroutine args...] Leaves the results on L. */
+static int return_now(struct weft_task *task, lua_State *co, lua_State *L,
+                      int status, int nres) {
+  int ok = status == LUA_OK || status == LUA_YIELD;
+  if (!ok) {
+    note_failure(task, co, L);
+    nres = 1;
+  }
+  luaL_checkstack(L, nres + 2, "too many results");
+  lua_pushboolean(L, ok);
+  lua_xmove(co, L, nres);
+  return nres + 1;
+}
+
+/* The child has parked: links it to L, and yields from L. */
+static int park_parent(struct weft_task *task, lua_State *co, lua_State *L) {
+  struct weft_chain *mine = task->future.node.loop->vm->chain;
+  lua_State *parent = mine->parent;
+  if (task->co == co) {
+    task->parent = L;
+  } else {
+    lua_pushthread(L);
+    lua_xmove(L, co, 1);
+    lua_replace(co, 3);
+  }
+  lua_settop(L, 1);
+  weft_co_push_mark(L);
+  lua_insert(L, 1); /* mark co */
+  if (parent != NULL) {
+    lua_pushthread(parent);
+    lua_xmove(parent, L, 1);
+  } else {
+    lua_pushnil(L); /* the next one out will fill it in, if there is one */
+  }
+  return lua_yield(L, 3);
+}
+
+/* Why `co` cannot be resumed, or NULL. Asking lua_resume itself would spoil the
+ * stack of a coroutine that is active. */
+static const char *unresumable(lua_State *co, lua_State *L) {
+  lua_Debug ar;
+  if (co == L)
+    return "cannot resume running coroutine";
+  if (lua_status(co) == LUA_YIELD)
+    return NULL;
+  if (lua_status(co) != LUA_OK)
+    return "cannot resume dead coroutine";
+  if (lua_getstack(co, 0, &ar) > 0)
+    return "cannot resume normal coroutine";
+  return lua_gettop(co) == 0 ? "cannot resume dead coroutine" : NULL;
+}
+
+int weft_co_resume(struct weft_vm *vm, lua_State *L) {
+  struct weft_task *task = vm->task;
+  lua_State *co = lua_tothread(L, 1), *running = vm->running;
+  struct weft_chain frame = {co, NULL, vm->chain};
+  int nargs = lua_gettop(L) - 1, status, nres;
+  const char *problem = unresumable(co, L);
+  if (problem == NULL && !lua_checkstack(co, nargs + 2))
+    problem = "too many arguments to resume";
+  if (problem != NULL) {
+    lua_pushboolean(L, 0);
+    lua_pushstring(L, problem);
+    return 2;
+  }
+  lua_xmove(L, co, nargs);
+  if (running == L) {
+    vm->running = lua_isyieldable(L) ? co : NULL; /* NULL: none can wait */
+    vm->chain = &frame;
+  }
+  status = weft_lua_resume(co, L, nargs, &nres);
+  vm->running = running;
+  vm->chain = frame.up;
+  if (task->future.node.state != WEFT_RUNNING)
+    return park_parent(task, co, L);
+  return return_now(task, co, L, status, nres);
+}

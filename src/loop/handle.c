@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop/handle.c: see handle.h. libuv's data pointer leads from the uv handle
+ * back to its struct weft_handle.
+ */
+#include "loop/handle.h"
+
+struct weft_handle *weft_handle_new(struct weft_loop *loop,
+                                    struct weft_box *box) {
+  struct weft_handle *handle = weft_calloc(&loop->vm->mem, sizeof(*handle));
+  if (handle == NULL)
+    return NULL;
+  handle->mem = &loop->vm->mem;
+  handle->box = box;
+  return handle;
+}
+
+void weft_handle_free(struct weft_handle *handle) {
+  weft_free(handle->mem, handle);
+}
+
+void weft_handle_open(struct weft_handle *handle, struct weft_box *box) {
+  handle->uv.any.data = handle;
+  handle->box = box;
+  box->handle = handle;
+}
+
+static void on_close(uv_handle_t *uv) {
+  weft_handle_free(uv->data);
+}
+
+static void close_handle(struct weft_handle *handle) {
+  if (handle->box != NULL)
+    handle->box->handle = NULL;
+  handle->box = NULL;
+  if (!uv_is_closing(&handle->uv.any))
+    uv_close(&handle->uv.any, on_close);
+}
+
+void weft_handle_close(struct weft_box *box) {
+  if (box->handle != NULL)
+    close_handle(box->handle);
+}
+
+static void on_walk(uv_handle_t *uv, void *arg) {
+  (void)arg;
+  close_handle(uv->data);
+}
+
+void weft_handle_close_all(struct weft_loop *loop) {
+  uv_walk(&loop->uv, on_walk, NULL);
+  while (uv_loop_close(&loop->uv) == UV_EBUSY)
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}

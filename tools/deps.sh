@@ -1,0 +1,111 @@
+#!/bin/sh
+# Installs what weft needs and the machine lacks: `tools/deps.sh GROUP...`, the
+# groups being the functions group_* below. Each thing is looked for by trying
+# it, so a LuaJIT or a libuv of your own counts. Where there is apt-get, the
+# missing Debian packages are installed; where there is none, or no right to
+# use it, they are listed, and the build goes on with what there is.
+set -u
+
+missing=""
+list=""
+
+# need PACKAGES WHAT PROBE...: PROBE succeeds when WHAT is there already.
+need() {
+  packages=$1 what=$2
+  shift 2
+  "$@" >/dev/null 2>&1 && return
+  installed "$packages" && return # it will not get better by installing
+  missing="$missing $packages"
+  list="$list  $what (on Debian: $packages)
+"
+}
+
+have() { command -v "$1"; }
+
+compiles() { printf 'int main(void) { return 0; }' | "$@" -x c -o /dev/null -; }
+
+installed() {
+  have dpkg-query >/dev/null || return 1
+  for package in $1; do
+    dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null |
+      grep -q '^installed$' || return 1
+  done
+}
+
+# Debian has two LuaJITs that cannot be installed together. OpenResty's branch
+# is the one weft is made for; where other packages hold the other one, it is
+# that.
+luajit=luajit2 libluajit=libluajit2-5.1
+if installed libluajit-5.1-2; then
+  luajit=luajit libluajit=libluajit-5.1
+fi
+
+group_build() {
+  need "gcc libc6-dev"    "a C11 compiler and libc's headers" \
+    compiles "${CC:-cc}"
+  need pkg-config         "pkg-config"        have pkg-config
+  need "$luajit"          "LuaJIT 2.1"        have luajit
+  need "$libluajit-dev"   "LuaJIT's headers"  pkg-config --exists luajit
+  need lua5.4             "Lua 5.4"           have lua5.4
+  need liblua5.4-dev      "Lua 5.4's headers" pkg-config --exists lua5.4
+  need libuv1-dev         "libuv 1.42 or later, with its headers" \
+    pkg-config --exists "libuv >= 1.42"
+}
+
+# busted is loaded by the interpreter under test, so each of them must find it.
+group_test() {
+  need lua-busted "busted" sh -c 'command -v busted &&
+    luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
+}
+
+group_check() {
+  need "gcc libc6-dev"    "gcc, with ASan and UBSan" \
+    compiles gcc -fsanitize=address,undefined
+  need clang              "clang"             compiles clang
+  need libclang-rt-dev    "libFuzzer, of compiler-rt" \
+    compiles clang -fsanitize=fuzzer-no-link,address,undefined
+  need clang-format       "clang-format"      have clang-format
+  need lua-check          "luacheck"          have luacheck
+  need valgrind           "valgrind"          have valgrind
+  need luarocks           "LuaRocks"          have luarocks
+}
+
+# What the benchmarks compare weft with.
+group_bench() {
+  need python3            "Python 3"          have python3
+  need python3-uvloop     "uvloop"            python3 -c 'import uvloop'
+  need lua-cqueues        "cqueues"           luajit -e 'require "cqueues"'
+  need golang-go          "Go"                have go
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    env DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    sudo env DEBIAN_FRONTEND=noninteractive "$@"
+  fi
+}
+
+can_install() {
+  have apt-get >/dev/null && { [ "$(id -u)" = 0 ] || have sudo >/dev/null; }
+}
+
+for group in "$@"; do
+  case $group in
+    build | test | check | bench) "group_$group" ;;
+    *)
+      echo "tools/deps.sh: no such group: $group" >&2
+      exit 2
+      ;;
+  esac
+done
+[ -n "$missing" ] || exit 0
+
+if can_install; then
+  # --no-remove: where a package conflicts with an installed one, the choice is
+  # the user's. $missing is a list of words, hence unquoted.
+  as_root apt-get update -q &&
+    as_root apt-get install -q -y --no-install-recommends --no-remove $missing
+else
+  printf 'weft needs, and did not find:\n%s' "$list" >&2
+fi

@@ -1,0 +1,29 @@
+-- The rock of a checkout: `luarocks make`. The Makefile does the work; it takes
+-- LuaJIT's headers for Lua 5.1, where LuaRocks would point at PUC Lua's.
+rockspec_format = "3.0"
+package = "weft"
+version = "scm-1"
+source = {
+  url = "git+file://.", -- only for `luarocks make`, which does not fetch it
+}
+description = {
+  summary = "asyncio for Lua, on libuv",
+  license = "MIT",
+}
+dependencies = {
+  "lua >= 5.1, < 5.5", -- as 5.1, LuaJIT 2.1; else 5.4
+}
+build = {
+  type = "make",
+  build_target = "module",
+  install_target = "install",
+  variables = {
+    LUA = "$(LUA)",
+    FLAVOUR = "rock",
+    CFLAGS = "$(CFLAGS)",
+  },
+  install_variables = {
+    INST_LUADIR = "$(LUADIR)",
+    INST_LIBDIR = "$(LIBDIR)",
+  },
+}
