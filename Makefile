@@ -35,6 +35,13 @@ LUA_PC ?= $(VM)
 FLAVOUR ?=
 BUILD := build/$(VM)$(FLAVOUR:%=-%)
 
+# What is installed: calls into Lua's library without a detour, and, where the
+# compiler can, inlining across files; together a tenth of the time of a task.
+LTO := $(if $(FLAVOUR),,$(shell echo 'int weft;' | \
+  $(CC) -flto -shared -x c - -o /dev/null 2>/dev/null && echo -flto))
+FLAGS_ := -fno-plt $(LTO)
+LINK_ := $(LTO)
+
 # nodelete: leaks are reported at exit, after the interpreter has unloaded its
 # modules; without this their frames would have no names.
 FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined

@@ -30,21 +30,29 @@ local function check_memory(blocks_before)
   end
 end
 
-local function around(run, fn, guard)
+---The body of a spec that makes its own loops, outside of any: `fn()`; fails if it leaves
+---descriptors or C memory behind.
+function M.outside(fn)
   return function()
     collectgarbage()
     collectgarbage()
     local blocks = core.memory()
     local descriptors = #core.descriptors()
-    run(function()
-      weft.timeout(guard, testing.leaks, fn)
-    end)
+    fn()
     check_memory(blocks)
     local left = #core.descriptors() - descriptors
     if left > 0 then
       error(("leak: %d descriptors"):format(left), 0)
     end
   end
+end
+
+local function around(run, fn, guard)
+  return M.outside(function()
+    run(function()
+      weft.timeout(guard, testing.leaks, fn)
+    end)
+  end)
 end
 
 ---The body of a spec: `fn` as the main task of a fresh loop; fails if it leaves tasks,

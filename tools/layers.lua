@@ -68,6 +68,7 @@ end
 -- whose modules may require each other. The most specific entry counts.
 layers.lua = {
   { "weft.core" }, -- the C module
+  { "weft.peek" },
   { "weft.error" },
   { "weft.options" },
   { "weft.await" },

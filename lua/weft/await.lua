@@ -8,9 +8,13 @@
 
 local core = require "weft.core"
 local errors = require "weft.error"
+local has_returned_nothing = require "weft.peek"
 
-local core_await, core_sleep = core.await, core.sleep
+local core_await, core_sleep, gate = core.await, core.sleep, core.gate
 local is_error, raise = errors.is_error, errors.raise
+
+---What can be awaited. A function is run as a new task.
+---@alias weft.Awaitable weft.Task | weft.Future | async fun(): ...
 
 ---@class weft
 local M = {}
@@ -30,26 +34,37 @@ local function own_cancellation(cause)
   return errors.new("cancelled", message, { cause = cause, _scope = what })
 end
 
--- A wait has ended without success. `x` is what was awaited, or nil.
+-- What was awaited has failed with `e`.
+local function raise_failure(x, e)
+  if is_error(e, "cancelled") and core.interruption() then
+    error(own_cancellation(e), 0)
+  end
+  errors.note(e, x)
+  errors.attribute(e, x)
+  error(e, 0)
+end
+
+local function raise_cancelled(x)
+  local extra = core.extra(x)
+  local message = extra and extra.cancel_message
+  raise("cancelled", message and tostring(message) or errors.name_of(x) .. " was cancelled")
+end
+
+-- A wait has ended without success. `x` is what was awaited, or nil. It may have got its
+-- outcome after the wait was broken off and before its task ran again: then that counts.
 local function fail(x, ok, e)
   if ok ~= false then
     raise("state", "the task's coroutine was resumed by hand in the middle of a wait",
       { code = "resumed_by_hand" })
   end
-  if e ~= nil then
-    if is_error(e, "cancelled") and core.interruption() then
-      error(own_cancellation(e), 0)
-    end
-    errors.note(e, x)
-    errors.attribute(e, x)
-    error(e, 0)
-  end
-  if x and core.is_done(x) and not core.interruption() then
-    local extra = core.extra(x)
-    local message = extra and extra.cancel_message
-    raise("cancelled", message and tostring(message) or errors.name_of(x) .. " was cancelled")
-  end
-  if x and core.kind_of(x) == "future" and not core.is_done(x) and core.interruption() then
+  local state = x and core.state(x)
+  if state == "returned" then
+    return select(2, core.outcome(x))
+  elseif state == "raised" or e ~= nil then
+    raise_failure(x, select(2, core.outcome(x)))
+  elseif state == "cancelled" and not core.interruption() then
+    raise_cancelled(x)
+  elseif state == "pending" and core.kind_of(x) == "future" then
     core.complete(x, "cancelled")
   end
   error(own_cancellation(), 0)
@@ -82,6 +97,16 @@ function M._checkpoint()
   end
 end
 
+---The same for a function that is going to suspend, before it changes anything: raises
+---`state` too where that is impossible.
+---@private
+function M._before_wait()
+  local ok = core.can_park()
+  if ok ~= true then
+    return fail(nil, ok)
+  end
+end
+
 ---A function as a new task, a task or future as it is.
 ---@private
 function M._ensure(x)
@@ -97,60 +122,85 @@ function M._ensure(x)
   return core.create_task(x)
 end
 
----Waits for a task or a future and returns its results, or raises what it raised.
----A function is run as a new task. When the waiting task is cancelled, so is what
----it awaits (see `weft.shield`).
+---Waits for a task or a future and returns its results, or raises what it raised. A function
+---is run as a new task. When the waiting task is cancelled, so is what it awaits (see
+---`weft.shield`).
 ---
----Raises `cancelled` if the awaited or the waiting task was cancelled, `state` outside
----a task, for oneself, for a cycle of awaits, and where waiting is impossible.
+---Raises what `x` raised; `cancelled` if the awaited or the waiting task was cancelled;
+---`state` outside a task, for oneself, for a cycle of awaits, for what belongs to another
+---loop, and where waiting is impossible.
 ---@async
----@param x weft.Task | weft.Future | function
+---@param x weft.Awaitable
 ---@return any ... the results of x
 function M.await(x)
-  if type(x) == "userdata" then
-    return resolve(x, core_await(x))
+  if type(x) ~= "userdata" then
+    M._before_wait()
+    x = M._ensure(x)
+  elseif not gate[1] then
+    M._checkpoint()
+  elseif has_returned_nothing(x) then
+    return
   end
-  M._checkpoint()
-  x = M._ensure(x)
   return resolve(x, core_await(x))
 end
 
----Waits for `delay` seconds, then returns the other arguments. `sleep(0)` lets all
----others that are ready run once.
----@async
----@param delay number seconds
----@param ... any
----@return any ...
-function M.sleep(delay, ...)
+-- Apart from `sleep`, because LuaJIT does not compile what follows a wait in a function
+-- with variable arguments.
+local function nap(delay)
   local ok = core_sleep(delay)
   if ok ~= true then
     fail(nil, ok)
   end
+end
+
+---Waits for `delay` seconds, then returns the other arguments. `sleep(0)` lets all others that
+---are ready run once.
+---
+---Raises `cancelled`; `state` outside a task; `type` for NaN.
+---@async
+---@param delay number seconds; less than 0 is 0
+---@param ... any
+---@return any ... the other arguments
+function M.sleep(delay, ...)
+  if select("#", ...) == 0 then
+    return nap(delay)
+  end
+  nap(delay)
   return ...
 end
 
 ---Lets all others that are ready run once: `sleep(0)`.
+---
+---Raises `cancelled`; `state` outside a task.
 ---@async
 function M.yield()
-  local ok = core_sleep(0)
-  if ok ~= true then
-    fail(nil, ok)
-  end
+  return nap(0)
 end
 
----Waits for a task, a future or a function (run as a task) and returns its results,
----without passing a cancellation on: if the waiting task is cancelled meanwhile, this
----raises at once and `x` runs on. In a task that is cancelled already it waits in
----peace, which is how clean-up can wait.
+-- A wait whose interruption does not concern x.
+local function resolve_shielded(x, ok, ...)
+  if ok ~= true and not core.is_done(x) then
+    return fail(nil, ok)
+  end
+  return resolve(x, ok, ...)
+end
+
+---Waits for a task, a future or a function (run as a task) and returns its results, without
+---passing a cancellation on: if the waiting task is cancelled meanwhile, this raises at once
+---and `x` runs on. In a task that is cancelled already it waits in peace, which is how
+---clean-up can wait.
+---
+---Raises what `x` raised; `cancelled` if the waiting task is cancelled meanwhile; `state` as
+---`weft.await`.
 ---@async
----@param x weft.Task | weft.Future | function
+---@param x weft.Awaitable
 ---@return any ... the results of x
 function M.shield(x)
-  if not core.in_task() then
-    M._checkpoint()
+  if type(x) ~= "userdata" then
+    core.can_park(true)
+    x = M._ensure(x)
   end
-  x = M._ensure(x)
-  return resolve(x, core.await_shielded(x))
+  return resolve_shielded(x, core.await_shielded(x))
 end
 
 return M

@@ -16,29 +16,51 @@ local raise = errors.raise
 local M = {}
 
 -- Raises `type` for anything that is no task, future or function, before any is started.
-local function check_awaitable(x, what)
+local function check_awaitable(x, what, i)
   if type(x) == "userdata" and core.kind_of(x) or type(x) == "function" then
     return
   end
   local meta = getmetatable(x)
   if type(meta) ~= "table" or meta.__call == nil then
-    raise("type", ("%s: a task, a future or a function expected, got %s"):format(what, type(x)))
+    raise("type", ("%s: item %d: a task, a future or a function expected, got %s")
+      :format(what, i, type(x)))
   end
 end
 
+-- Whether all of the list are tasks and futures, so that nothing will have to be started.
 local function check_list(list, n, what)
-  options.expect(list, "table", what .. ": the list")
+  local is_started = true
   for i = 1, n do
-    check_awaitable(list[i], ("%s: item %d"):format(what, i))
+    check_awaitable(list[i], what, i)
+    is_started = is_started and type(list[i]) == "userdata"
+  end
+  return is_started
+end
+
+-- Raises what must be raised before anything is started.
+local function check_wait(is_started)
+  if is_started then
+    await._checkpoint()
+  else
+    await._before_wait()
   end
 end
 
--- The tasks of a list, watched by a latch: futures[i] is that of list[i].
+-- The tasks of a list, watched by a latch: futures[i] is that of list[i]. Functions are
+-- started last: a task of another loop is refused before that.
 local function watch(list, n)
   local futures = {}
   local latch = core.latch(futures)
   for i = 1, n do
-    core.latch_add(latch, await._ensure(list[i]), i)
+    futures[i] = false -- keeps them in order
+    if type(list[i]) == "userdata" then
+      core.latch_add(latch, list[i], i)
+    end
+  end
+  for i = 1, n do
+    if not futures[i] then
+      core.latch_add(latch, core.create_task(list[i]), i)
+    end
   end
   return latch, futures
 end
@@ -72,7 +94,7 @@ local function result_of(future, return_exceptions)
   if ok or not return_exceptions then
     return value
   end
-  if value == nil then
+  if value == nil and core.state(future) == "cancelled" then
     return errors.new("cancelled", errors.name_of(future) .. " was cancelled")
   end
   errors.attribute(value, future)
@@ -80,8 +102,7 @@ local function result_of(future, return_exceptions)
 end
 
 local function gather(list, n, return_exceptions)
-  await._checkpoint()
-  check_list(list, n, "gather")
+  check_wait(check_list(list, n, "gather"))
   local latch, futures = watch(list, n)
   local ok = core.latch_wait(latch, return_exceptions and "all" or "failure")
   if ok ~= true then
@@ -106,10 +127,14 @@ end
 ---failure is raised at once, and the others run on; with the option `return_exceptions`
 ---errors stand among the results. Cancelled, it cancels all and raises when they have ended.
 ---
----Takes tasks, futures and functions (run as tasks), or one list of them and options.
+---Takes tasks, futures and functions (run as tasks), or one list of them and a table of
+---options: `gather(list, {return_exceptions = true})`.
+---
+---Raises the first failure; `cancelled`; `state` outside a task; `type` for what cannot be
+---awaited, before any function is started.
 ---@async
----@param ... weft.Task | weft.Future | function | table
----@return table results
+---@param ... weft.Awaitable | weft.Awaitable[] | {return_exceptions: boolean?}
+---@return {[integer]: any, n: integer} results
 function M.gather(...)
   local first, opts = ...
   if type(first) ~= "table" or getmetatable(first) ~= nil then
@@ -123,16 +148,25 @@ end
 
 local RETURN_WHEN = { ALL_COMPLETED = "all", FIRST_COMPLETED = "any", FIRST_EXCEPTION = "raised" }
 
--- Waits on the latch at most `timeout` seconds; false when the time ran out.
+-- Waits on the latch, until the deadline at most. Returns as latch_wait, and whether the time
+-- ran out. Whatever happens, the scope is left: it would strike a later wait.
 local function wait_within(latch, until_, deadline)
   local scope = deadline and core.scope(deadline)
-  local ok = core.latch_wait(latch, until_)
+  local waited, ok = pcall(core.latch_wait, latch, until_)
   local expired = scope and core.scope_leave(scope)
-  if ok ~= true and not (expired and not core.interruption()) then
-    core.latch_close(latch)
+  if not waited then
+    error(ok, 0)
+  end
+  return ok, expired
+end
+
+-- Raises what broke off such a wait, unless it was the deadline.
+local function check_interrupted(ok, expired)
+  if ok ~= true and expired then
+    await._checkpoint()
+  elseif ok ~= true then
     await._interrupted(ok)
   end
-  return ok
 end
 
 local function deadline_of(timeout, what)
@@ -143,30 +177,34 @@ local function deadline_of(timeout, what)
   return timeout > 0 and core.loop_time(core.running_loop()) + timeout or 0
 end
 
--- Each task once, functions as tasks.
+-- Each task once.
 local function distinct(list, n)
   local seen, items = {}, {}
   for i = 1, n do
     local x = list[i]
     if type(x) ~= "userdata" or not seen[x] then
       seen[x] = true
-      items[#items + 1] = await._ensure(x)
+      items[#items + 1] = x
     end
   end
   return items, #items
 end
 
----Waits until all are done, or the first (`return_when = "FIRST_COMPLETED"`), or one has
----failed (`"FIRST_EXCEPTION"`), or `timeout` seconds have passed. Raises none of their
----errors and cancels nothing.
+---Waits until all are done, or the first is (`return_when = "FIRST_COMPLETED"`), or one has
+---failed (`"FIRST_EXCEPTION"`), or `timeout` seconds have passed. Raises none of their errors
+---and cancels nothing.
+---
+---Raises `cancelled`; `state` outside a task; `type` for an empty list and for what cannot be
+---awaited, before any function is started.
 ---@async
----@param list (weft.Task | weft.Future | function)[]
----@param opts {timeout: number?, return_when: string?}?
----@return weft.Task[] done
----@return weft.Task[] pending
+---@param list weft.Awaitable[]
+---@param opts {timeout: number?, return_when: string?}? `timeout` in seconds
+---@return (weft.Task | weft.Future)[] done
+---@return (weft.Task | weft.Future)[] pending
 function M.wait(list, opts)
   opts = options.check(opts, { timeout = true, return_when = true }, "wait")
-  check_list(list, list and #list or 0, "wait")
+  options.expect(list, "table", "wait: the list")
+  local is_started = check_list(list, #list, "wait")
   if #list == 0 then
     raise("type", "wait: the list is empty")
   end
@@ -175,16 +213,16 @@ function M.wait(list, opts)
     raise("type", ("wait: return_when must be one of ALL_COMPLETED, FIRST_COMPLETED, "
       .. "FIRST_EXCEPTION, got %s"):format(tostring(opts.return_when)))
   end
-  await._checkpoint()
+  check_wait(is_started)
   local deadline = deadline_of(opts.timeout, "wait")
-  local items, n = distinct(list, #list)
-  local latch = watch(items, n)
-  wait_within(latch, until_, deadline)
+  local latch, futures = watch(distinct(list, #list))
+  local ok, expired = wait_within(latch, until_, deadline)
   core.latch_close(latch)
+  check_interrupted(ok, expired)
   local done, pending = {}, {}
-  for i = 1, n do
-    local into = core.is_done(items[i]) and done or pending
-    into[#into + 1] = items[i]
+  for _, future in ipairs(futures) do
+    local into = core.is_done(future) and done or pending
+    into[#into + 1] = future
   end
   return done, pending
 end
@@ -192,27 +230,32 @@ end
 ---Iterates over tasks in the order in which they are done: `for task in as_completed(list)`.
 ---Each is done when it is given: `task:await()` returns or raises at once.
 ---
----A step raises `timeout` when `timeout` seconds have passed since the call.
+---Raises `cancelled`, `state` outside a task, `type` for what cannot be awaited. A step waits,
+---and raises `timeout` when `timeout` seconds have passed since the call.
 ---@async
----@param list (weft.Task | weft.Future | function)[]
----@param opts {timeout: number?}?
----@return fun(): weft.Task?
+---@param list weft.Awaitable[]
+---@param opts {timeout: number?}? `timeout` in seconds
+---@return async fun(): (weft.Task | weft.Future)?
 function M.as_completed(list, opts)
   opts = options.check(opts, { timeout = true }, "as_completed")
-  check_list(list, list and #list or 0, "as_completed")
+  options.expect(list, "table", "as_completed: the list")
+  check_list(list, #list, "as_completed")
   await._checkpoint()
   local deadline = deadline_of(opts.timeout, "as_completed")
   local latch, futures = watch(distinct(list, #list))
   return function()
+    await._checkpoint()
     local pending, completed = core.latch_counts(latch)
-    if completed == 0 and pending == 0 then
-      return nil
+    if completed == 0 and pending > 0 then
+      local ok, expired = wait_within(latch, "any", deadline)
+      check_interrupted(ok, expired)
+      if ok ~= true then
+        core.latch_close(latch)
+        raise("timeout", ("as_completed: timed out after %g s"):format(opts.timeout))
+      end
     end
-    if wait_within(latch, "any", deadline) ~= true then
-      core.latch_close(latch)
-      raise("timeout", ("as_completed: timed out after %g s"):format(opts.timeout))
-    end
-    return futures[core.latch_take(latch)]
+    local index = core.latch_take(latch)
+    return index and futures[index]
   end
 end
 

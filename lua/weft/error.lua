@@ -7,6 +7,7 @@
 
 local core = require "weft.core"
 
+---What went wrong, in one of these words.
 ---@alias weft.Kind
 ---| "cancelled"  # the task was cancelled
 ---| "timeout"    # a time limit has passed
@@ -28,8 +29,9 @@ local core = require "weft.core"
 ---| "os"         # a system call failed
 ---| "queue"      # a queue is full, empty or shut down
 
----What every failure of weft raises. `tostring` gives one line. Other fields,
----where they apply: `host`, `port`, `url`, `status`.
+---What every failure of weft raises. `tostring` gives one line. Other fields, where they
+---apply: `host`, `port`, `url`, `status`. A program makes its own by
+---`weft.Error{kind = …, message = …}` and raises it with `error`.
 ---@class weft.Error
 ---@field kind weft.Kind
 ---@field message string
@@ -38,6 +40,7 @@ local core = require "weft.core"
 ---@field errors weft.Error[]? the failures in a `group`
 ---@field value any of kind `raised`: what was raised
 ---@field traceback string? where the task failed, and which tasks awaited it
+---@overload fun(fields: {kind: weft.Kind, message: string?, [string]: any}): weft.Error
 local Error = core.classes.Error
 
 local KINDS = {}
@@ -46,6 +49,7 @@ for kind in ([[cancelled timeout connection dns tls protocol http redirect proxy
   KINDS[kind] = true
 end
 
+---@class weft
 local M = { Error = Error, KINDS = KINDS }
 
 --- where ------------------------------------------------------------------
@@ -66,6 +70,12 @@ function M.defined_at(fn)
   return info.short_src .. ":" .. info.linedefined
 end
 
+---Whether a function, of which `info` has the "S", is one of weft's own in Lua.
+---@private
+function M.is_own(info)
+  return info.source:sub(1, #HERE) == HERE
+end
+
 ---"file:line" of the first frame of a coroutine that is not weft's own.
 ---@private
 function M.place(co)
@@ -75,7 +85,7 @@ function M.place(co)
     if not info then
       return nil
     end
-    if info.what ~= "C" and info.source:sub(1, #HERE) ~= HERE then
+    if info.what ~= "C" and not M.is_own(info) then
       return info.short_src .. ":" .. info.currentline
     end
     level = level + 1
@@ -285,12 +295,14 @@ local function tried(ok, ...)
   return nil, e
 end
 
----Calls `fn(...)`; returns true and its results, or nil and what it raised. A
----cancellation of the current task is not swallowed: it is raised again.
+---Calls `fn(...)`; returns true and its results, or nil and what it raised. A cancellation of
+---the current task is not swallowed: it is raised again.
+---
+---Raises `cancelled` when the current task was cancelled; nothing else.
 ---@async
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
----@return boolean? ok
+---@return boolean? ok nil after an error
 ---@return any ... the results, or the error
 function M.try(fn, ...)
   return tried(xpcall(fn, on_error, ...))

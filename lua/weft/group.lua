@@ -64,8 +64,9 @@ end
 
 ---Starts `fn(...)` as a task that the group waits for.
 ---
----Raises `state` once the group has ended, or is ending because of a failure.
----@param fn function
+---Raises `state` once the group has ended (code "group_ended"), or is ending because of a
+---failure or a cancellation (code "group_ending").
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return weft.Task
 function TaskGroup:create_task(fn, ...)
@@ -91,14 +92,16 @@ function TaskGroup:__tostring()
     self._ended and "ended" or self._aborting and "ending" or "open", n)
 end
 
--- Waits for all children. A cancellation that comes meanwhile goes on to them.
+-- Waits for all children, those made meanwhile too. A cancellation goes on to them.
 local function join(self)
-  local ok = core.latch_wait(self._latch, "all")
-  while ok ~= true do
-    self._aborting = true
-    cancel_children(self)
-    ok = core.latch_wait(self._latch, "all", true)
-  end
+  local ok, is_cancelled
+  repeat
+    ok = core.latch_wait(self._latch, "all", is_cancelled)
+    if ok ~= true then
+      is_cancelled, self._aborting = true, true
+      cancel_children(self)
+    end
+  until ok == true and core.latch_counts(self._latch) == 0
   reap(self)
 end
 
@@ -141,16 +144,18 @@ local function finish(self, ok, ...)
   return ...
 end
 
----Calls `fn(group)`; tasks made by `group:create_task(fn, ...)` end before it returns. The
----first failure, of a task or of `fn`, cancels the others and breaks off the wait in which
----`fn` is; when all have ended, one failure is raised as it is, several as one error of
----kind `group`. Returns what `fn` returned.
+---Calls `fn(group)`; tasks made by `task_group:create_task` end before it returns. The first
+---failure, of a task or of `fn`, cancels the others and breaks off the wait in which `fn` is;
+---when all have ended, one failure is raised as it is, several as one error of kind `group`.
+---Returns what `fn` returned.
+---
+---Raises the failure, or `group`; `cancelled`; `state` outside a task.
 ---@async
----@param fn fun(group: weft.TaskGroup): ...
+---@param fn async fun(group: weft.TaskGroup): ...
 ---@return any ... the results of fn
 function M.task_group(fn)
   options.callable(fn, "the function")
-  await._checkpoint()
+  await._before_wait()
   local children = {}
   local self = setmetatable({
     _children = children, _latch = core.latch(children), _failures = {}, _count = 0,

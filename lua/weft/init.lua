@@ -6,10 +6,12 @@ require "weft.coroutines"
 
 local errors = require "weft.error"
 
+---asyncio for Lua: an event loop, tasks, and what tasks wait for.
 ---@class weft
 local weft = {
   _VERSION = "0.1.0",
   ---The class of all error objects; `weft.Error{kind = …, message = …}` makes one.
+  ---@type weft.Error
   Error = errors.Error,
   is_error = errors.is_error,
   try = errors.try,
@@ -26,7 +28,7 @@ local modules = {
   require "weft.queue",
   require "weft.inspect",
   require "weft.loop",
-  require "weft.runner",
+  (require "weft.runner"), -- Lua 5.4 would give the file's name as well
 }
 for _, module in ipairs(modules) do
   for name, value in pairs(module) do

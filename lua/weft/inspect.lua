@@ -40,7 +40,7 @@ local function wait_name(co)
     if not info then
       return name
     end
-    if info.what ~= "C" and not info.source:match("[/\\]weft[/\\][%w_]+%.lua$") then
+    if info.what ~= "C" and not errors.is_own(info) then
       return name
     end
     if info.what ~= "C" then
@@ -112,14 +112,14 @@ function M.tree(loop)
 end
 
 ---The tasks that have not ended, in order of creation.
----@param loop weft.Loop?
+---@param loop weft.Loop? default: the running one, or `weft.get_event_loop()`
 ---@return weft.Task[]
 function M.all_tasks(loop)
   return core.loop_tasks(loop or core.default_loop())
 end
 
 ---Counts of the loop (see `loop:statistics`), and `memory`: bytes of C memory.
----@param loop weft.Loop?
+---@param loop weft.Loop? default: the running one, or `weft.get_event_loop()`
 ---@return table<string, integer>
 function M.statistics(loop)
   local counts = core.loop_statistics(loop or core.default_loop())
@@ -129,8 +129,10 @@ function M.statistics(loop)
 end
 
 ---Prints the tree of tasks to stderr whenever the process gets the signal.
+---
+---Raises as `loop:add_signal_handler`.
 ---@param name string | integer "SIGUSR1", say
----@param loop weft.Loop?
+---@param loop weft.Loop? default: the running one, or `weft.get_event_loop()`
 function M.tree_on_signal(name, loop)
   loop = loop or core.default_loop()
   loop:add_signal_handler(name, function()

@@ -27,12 +27,19 @@ local Handle = {}
 
 --- errors nobody caught --------------------------------------------------------
 
+-- No tail call: if `fn` yields, it is made to raise at the next instruction of Lua, which
+-- must be within the pcall.
+local function call(fn, ...)
+  fn(...)
+  return true
+end
+
 local function call_exception_handler(loop, context)
   local handler = core.loop_root(loop).exception_handler
   if not handler then
     return loop:default_exception_handler(context)
   end
-  local ok, e = pcall(handler, loop, context)
+  local ok, e = pcall(call, handler, loop, context)
   if not ok then
     loop:default_exception_handler({ message = "error in the exception handler",
       exception = errors.wrap(e) })
@@ -58,9 +65,6 @@ end
 local reports = {}
 
 function reports.callback(loop, handle, e, co)
-  if e == nil then
-    e = errors.new("state", "a callback cannot yield: it runs outside any task")
-  end
   local _, _, fn = core.callback_state(handle)
   call_exception_handler(loop, {
     message = "error in a callback defined at " .. errors.defined_at(fn),
@@ -93,7 +97,7 @@ function reports.slow(loop, is_task, id, seconds)
 end
 
 function reports.wakeup(loop)
-  local ok, e = pcall(core.loop_root(loop).wakeup)
+  local ok, e = pcall(call, core.loop_root(loop).wakeup)
   if not ok then
     call_exception_handler(loop, { message = "error in the function given to on_wakeup",
       exception = errors.wrap(e) })
@@ -111,12 +115,13 @@ function Loop:set_exception_handler(fn)
   core.loop_root(self).exception_handler = fn
 end
 
----@return function?
+---The exception handler that was set, or nil.
+---@return (fun(loop: weft.Loop, context: table))?
 function Loop:get_exception_handler()
   return core.loop_root(self).exception_handler
 end
 
----Calls the exception handler.
+---Calls the exception handler. An error in it goes to `loop:default_exception_handler`.
 ---@param context table
 function Loop:call_exception_handler(context)
   call_exception_handler(self, options.expect(context, "table", "the context"))
@@ -149,10 +154,11 @@ end
 ---Runs the loop until a task, a future or a function (run as a task) is done; returns its
 ---results or raises what it raised.
 ---
----Raises `state` if a loop runs already, if `stop` was called before the end, and, with the
----code "deadlock", if every task waits and nothing can wake one; `closed`.
----@param x weft.Task | weft.Future | function
----@return any ...
+---Raises what `x` raised; `cancelled` if it was cancelled; `state` if a loop runs already, if
+---`x` belongs to another one, with the code "stopped" if `stop` was called before the end, and
+---with the code "deadlock" if every task waits and nothing can wake one; `closed`.
+---@param x weft.Awaitable
+---@return any ... the results of x
 function Loop:run_until_complete(x)
   core.loop_check(self)
   if type(x) ~= "userdata" or not core.kind_of(x) then
@@ -171,12 +177,14 @@ end
 
 ---Runs the loop until `stop` is called.
 ---
----Raises `state` if a loop runs already, `closed`.
+---Raises `state` if a loop runs already; `closed`.
 function Loop:run_forever()
   core.loop_run(self, nil, true)
 end
 
 ---Ends `run_forever` after the current turn.
+---
+---Raises `closed`.
 function Loop:stop()
   core.loop_stop(self)
 end
@@ -208,18 +216,20 @@ function Loop:close()
   core.loop_close(self)
 end
 
+---True during a turn.
 ---@return boolean
 function Loop:is_running()
   return core.loop_state(self) == "running"
 end
 
+---True after `close`.
 ---@return boolean
 function Loop:is_closed()
   return core.loop_state(self) == "closed"
 end
 
 ---The loop's clock: seconds, monotonic, from an arbitrary start.
----@return number
+---@return number seconds
 function Loop:time()
   return core.loop_time(self)
 end
@@ -228,16 +238,20 @@ end
 
 ---Calls `fn(...)` in the next turn, behind what is ready already. It runs outside any task:
 ---it cannot wait, and an error in it goes to the exception handler.
----@param fn function
+---
+---Raises `closed`.
+---@param fn fun(...)
 ---@param ... any
 ---@return weft.Handle
 function Loop:call_soon(fn, ...)
   return core.callback(self, nil, options.callable(fn, "the callback"), ...)
 end
 
----Calls `fn(...)` after `delay` seconds.
----@param delay number
----@param fn function
+---Calls `fn(...)` as `call_soon` does, after `delay` seconds.
+---
+---Raises `closed`.
+---@param delay number seconds; less than 0 is 0
+---@param fn fun(...)
 ---@param ... any
 ---@return weft.Handle
 function Loop:call_later(delay, fn, ...)
@@ -246,9 +260,11 @@ function Loop:call_later(delay, fn, ...)
     options.callable(fn, "the callback"), ...)
 end
 
----Calls `fn(...)` at a time of the loop's clock.
----@param when number
----@param fn function
+---Calls `fn(...)` as `call_soon` does, at a time of the loop's clock.
+---
+---Raises `closed`.
+---@param when number seconds, as `loop:time()`
+---@param fn fun(...)
 ---@param ... any
 ---@return weft.Handle
 function Loop:call_at(when, fn, ...)
@@ -257,7 +273,9 @@ function Loop:call_at(when, fn, ...)
 end
 
 ---Starts `fn(...)` as a task of this loop.
----@param fn function
+---
+---Raises `type` if `fn` cannot be called; `closed`.
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return weft.Task
 function Loop:create_task(fn, ...)
@@ -265,6 +283,8 @@ function Loop:create_task(fn, ...)
 end
 
 ---A future of this loop.
+---
+---Raises `closed`.
 ---@return weft.Future
 function Loop:create_future()
   return core.future(self)
@@ -275,13 +295,14 @@ function Handle:cancel()
   core.callback_cancel(self)
 end
 
+---True if it was taken back before it ran.
 ---@return boolean
 function Handle:cancelled()
   return core.callback_state(self) == "cancelled"
 end
 
 ---The time at which it is due, by the loop's clock; nil for `call_soon`.
----@return number?
+---@return number? seconds
 function Handle:when()
   local _, when = core.callback_state(self)
   return when
@@ -299,11 +320,14 @@ end
 
 ---Debug mode: tasks remember where they were made, and a step that runs longer than
 ---`slow_callback_duration` (0.1 s) without waiting is reported to the exception handler.
+---
+---Raises `closed`.
 ---@param flag boolean
 function Loop:set_debug(flag)
   core.loop_set(self, "debug", flag)
 end
 
+---True in debug mode.
 ---@return boolean
 function Loop:get_debug()
   return core.loop_get(self, "debug")
@@ -316,7 +340,10 @@ local SIGNALS = core.signals
 ---The number of a signal given by name ("SIGINT") or by number.
 ---@private
 function M._signal_number(name)
-  local number = type(name) == "number" and name or SIGNALS[name]
+  if type(name) == "number" then
+    return options.count(name, "the number of a signal", 1)
+  end
+  local number = SIGNALS[name]
   if not number then
     raise("type", ("unknown signal '%s' (did you mean '%s'?)"):format(tostring(name),
       options.nearest(tostring(name), SIGNALS)))
@@ -324,12 +351,18 @@ function M._signal_number(name)
   return number
 end
 
----Calls `fn()` through the loop whenever the process gets the signal, in place of the
+---@private
+function M._has_signal_handler(loop, number)
+  local signals = core.loop_root(loop).signals
+  return signals ~= nil and signals[number] ~= nil
+end
+
+---Calls `fn(...)` through the loop whenever the process gets the signal, in place of the
 ---signal's effect. One handler for each signal; the latest counts.
 ---
----Raises `type` for an unknown name, `os` for a signal that cannot be handled.
+---Raises `type` for an unknown name; `os` for a signal that cannot be handled; `closed`.
 ---@param name string | integer "SIGTERM", say
----@param fn function
+---@param fn fun(...)
 ---@param ... any
 function Loop:add_signal_handler(name, fn, ...)
   local number = M._signal_number(name)
@@ -341,6 +374,9 @@ function Loop:add_signal_handler(name, fn, ...)
   root.signals[number] = signal
 end
 
+---Removes the handler of a signal, which has its default effect again.
+---
+---Raises `type` for an unknown name.
 ---@param name string | integer
 ---@return boolean removed whether there was a handler
 function Loop:remove_signal_handler(name)
@@ -359,6 +395,8 @@ end
 
 ---A descriptor that is readable when the loop has I/O to do, for a host that owns the
 ---thread. It belongs to the loop: only watch it.
+---
+---Raises `closed`.
 ---@return integer
 function Loop:fileno()
   return core.loop_fileno(self)
@@ -366,7 +404,9 @@ end
 
 ---Seconds until `run_once` has something to do: 0 for now, nil for not until the descriptor
 ---is readable.
----@return number?
+---
+---Raises `closed`.
+---@return number? seconds
 function Loop:next_timeout()
   return core.loop_next_timeout(self)
 end
@@ -374,9 +414,9 @@ end
 ---One turn: runs what is ready, then looks for I/O and timers; waits for them only if
 ---`block` is true and nothing is ready.
 ---
----Raises `state` from inside a turn, `closed`.
+---Raises `state` from inside a turn; `closed`.
 ---@param block boolean?
----@return boolean alive whether there is more to do; see `alive`
+---@return boolean alive whether there is more to do; see `loop:alive`
 function Loop:run_once(block)
   core.loop_check(self)
   if core.loop_alive(self) then
@@ -393,7 +433,9 @@ end
 
 ---Sets what is called when work is added from outside a turn, so that the host asks
 ---`next_timeout` again; nil takes it back.
----@param fn function?
+---
+---Raises `closed`.
+---@param fn fun()?
 function Loop:on_wakeup(fn)
   if fn ~= nil then
     options.callable(fn, "the function")
@@ -447,8 +489,8 @@ end
 
 local default
 
----The running loop, or else the one set by `set_event_loop`, or else one made on first use
----(or when the last one was closed).
+---The running loop, or else the one set by `weft.set_event_loop`, or else one made on first
+---use (or when the last one was closed).
 ---@return weft.Loop
 function M.get_event_loop()
   local running = core.running_loop()
@@ -461,7 +503,7 @@ function M.get_event_loop()
   return default
 end
 
----Sets what `get_event_loop` gives outside a run; nil: a new one when asked for.
+---Sets what `weft.get_event_loop` gives outside a run; nil: a new one when asked for.
 ---@param loop weft.Loop?
 function M.set_event_loop(loop)
   if loop ~= nil then

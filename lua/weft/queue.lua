@@ -37,12 +37,28 @@ local function check_item(item)
   end
 end
 
--- Stores the item, or gives it to the first that waits for one.
+-- Stores the item, or gives it to the first that waits for one. Nothing has changed if it
+-- raises, as the order of a priority queue may.
 local function store(self, item)
-  self._unfinished = self._unfinished + 1
   if self._size > 0 or not wake(self._getters, item) then
     self:_push(item)
     self._size = self._size + 1
+  end
+  self._unfinished = self._unfinished + 1
+end
+
+-- A place is free: it goes to the first putter that waits.
+local function offer(self)
+  if wake(self._putters) then
+    self._promised = self._promised + 1
+  end
+end
+
+-- Items are dealt with.
+local function finish(self, count)
+  self._unfinished = math.max(0, self._unfinished - count)
+  if self._unfinished == 0 then
+    while wake(self._joiners) do end
   end
 end
 
@@ -53,22 +69,40 @@ local function end_getters(self)
   end
 end
 
--- Takes an item out; the place goes to the first putter that waits.
+-- Takes an item out.
 local function fetch(self)
-  local size = self._size - 1
-  self._size = size
   local item = self:_pop()
-  if self._full_at <= size + 1 + self._promised and wake(self._putters) then
-    self._promised = self._promised + 1
+  local size = self._size
+  self._size = size - 1
+  if self._full_at <= size + self._promised then
+    offer(self)
   end
   return item
 end
 
+-- Puts the item into the place that was promised.
+local function redeem(self, item)
+  self._promised = self._promised - 1
+  if self._discards then -- shutdown(true) came meanwhile
+    end_getters(self)
+    shut_down()
+  end
+  local ok, e = errors.guarded(store, self, item)
+  if not ok then
+    offer(self)
+  end
+  end_getters(self)
+  if not ok then
+    error(e, 0)
+  end
+end
+
 ---Puts an item, waiting while the queue is full.
 ---
----Raises `queue` (code "shutdown") after `shutdown`, `type` for nil.
+---Raises `cancelled`; `state` outside a task; `queue`, code "shutdown", after `shutdown`;
+---`type` for nil.
 ---@async
----@param item any
+---@param item any not nil
 function Queue:put(item)
   if not gate[1] then
     checkpoint()
@@ -86,23 +120,15 @@ function Queue:put(item)
     elseif signal == SHUTDOWN then
       shut_down()
     end
-    self._promised = self._promised - 1
-    if not self._discards then
-      store(self, item)
-    end
-    end_getters(self)
-    if self._discards then -- shutdown(true) came while the place was promised
-      shut_down()
-    end
-    return
+    return redeem(self, item)
   end
   store(self, item)
 end
 
 ---Puts an item at once.
 ---
----Raises `queue` (code "full" or "shutdown"), `type` for nil.
----@param item any
+---Raises `queue`, code "full" or "shutdown"; `type` for nil.
+---@param item any not nil
 function Queue:put_nowait(item)
   check_item(item)
   if self._closed then
@@ -116,7 +142,8 @@ end
 
 ---Takes an item, waiting until there is one.
 ---
----Raises `queue` (code "shutdown") once the queue is shut down and empty.
+---Raises `cancelled`; `state` outside a task; `queue`, code "shutdown", once the queue is shut
+---down and empty.
 ---@async
 ---@return any item
 function Queue:get()
@@ -140,7 +167,7 @@ end
 
 ---Takes an item at once.
 ---
----Raises `queue` (code "empty" or "shutdown").
+---Raises `queue`, code "empty" or "shutdown".
 ---@return any item
 function Queue:get_nowait()
   if self._size > 0 then
@@ -158,30 +185,31 @@ function Queue:qsize()
   return self._size
 end
 
+---True if no item is stored.
 ---@return boolean
 function Queue:empty()
   return self._size == 0
 end
 
+---True if `put` would have to wait.
 ---@return boolean
 function Queue:full()
   return self._size + self._promised >= self._full_at
 end
 
----Says that an item that was taken is dealt with; see `join`.
+---Says that an item that was taken is dealt with; see `queue:join`.
 ---
----Raises `state` if called more often than items were put.
+---Raises `state`, code "task_done", if called more often than items were put.
 function Queue:task_done()
   if self._unfinished <= 0 then
     raise("state", "task_done was called too often", { code = "task_done" })
   end
-  self._unfinished = self._unfinished - 1
-  if self._unfinished == 0 then
-    while wake(self._joiners) do end
-  end
+  finish(self, 1)
 end
 
----Waits until every item that was put is dealt with (`task_done`).
+---Waits until every item that was put is dealt with (`queue:task_done`).
+---
+---Raises `cancelled`; `state` outside a task.
 ---@async
 function Queue:join()
   if not gate[1] then
@@ -196,26 +224,22 @@ function Queue:join()
 end
 
 ---Ends the queue: `put` raises from now on, and `get` once it is empty; with `immediate`
----what is stored is dropped, and counts as dealt with.
+---what is stored is dropped, and counts as dealt with. Idempotent.
 ---@param immediate boolean?
 function Queue:shutdown(immediate)
   self._closed = true
   if immediate then
-    self._discards = true
-    while self._size > 0 do
-      self._size = self._size - 1
-      self:_pop()
-      self:task_done()
-    end
+    local count = self._size
+    self._discards, self._items, self._size = true, {}, 0 -- nothing is pushed any more
+    finish(self, count)
   end
   end_getters(self)
   while wake(self._putters, SHUTDOWN) do end
 end
 
----An iterator over the items as they come: `for item in q:iter()`. It ends once the
----queue is shut down and empty.
----@async
----@return fun(): any
+---An iterator over the items as they come: `for item in q:iter()`. Each step waits, and
+---raises, as `queue:get` does, but once the queue is shut down and empty the iteration ends.
+---@return async fun(): any
 function Queue:iter()
   return function()
     local ok, item = errors.guarded(self.get, self)
@@ -228,6 +252,8 @@ function Queue:iter()
   end
 end
 
+---Counts: `size` items stored, of at most `maxsize` (0: no bound); `getters` and `putters`
+---that wait; items `unfinished`, which `join` waits for.
 ---@return {size: integer, maxsize: number, getters: integer, putters: integer, unfinished: integer}
 function Queue:statistics()
   return { size = self._size, maxsize = self.maxsize, getters = core.waiting(self._getters),
@@ -278,44 +304,51 @@ local function is_before(less, a, b)
   return a.order < b.order and not less(b.item, a.item)
 end
 
+-- Both ask for the whole way before they move anything: `less` may raise.
 local function heap_push(self, item)
   local heap, less = self._items, self._less
-  local i = self._size + 1
-  self._order = self._order + 1
-  local entry = { item = item, order = self._order }
-  while i > 1 do
-    local parent = (i - i % 2) / 2
-    if not is_before(less, entry, heap[parent]) then
-      break
-    end
-    heap[i] = heap[parent]
-    i = parent
+  local last = self._size + 1
+  local entry = { item = item, order = self._order + 1 }
+  local i = last
+  while i > 1 and is_before(less, entry, heap[(i - i % 2) / 2]) do
+    i = (i - i % 2) / 2
+  end
+  while last > i do
+    local parent = (last - last % 2) / 2
+    heap[last] = heap[parent]
+    last = parent
   end
   heap[i] = entry
+  self._order = entry.order
+end
+
+-- Where the last entry belongs once the top is gone; `way` gets the entries that move up.
+local function way_down(heap, less, size, way)
+  local entry, i, n = heap[size], 1, 0
+  while true do
+    local child = i * 2
+    if child + 1 < size and is_before(less, heap[child + 1], heap[child]) then
+      child = child + 1
+    end
+    if child >= size or not is_before(less, heap[child], entry) then
+      return n
+    end
+    n = n + 1
+    way[n] = child
+    i = child
+  end
 end
 
 local function heap_pop(self)
-  local heap, less, size = self._items, self._less, self._size
-  local top, entry = heap[1], heap[size + 1]
-  heap[size + 1] = nil
-  if size > 0 then
-    local i = 1
-    while true do
-      local child = i * 2
-      if child > size then
-        break
-      end
-      if child < size and is_before(less, heap[child + 1], heap[child]) then
-        child = child + 1
-      end
-      if not is_before(less, heap[child], entry) then
-        break
-      end
-      heap[i] = heap[child]
-      i = child
-    end
-    heap[i] = entry
+  local heap, way, size = self._items, self._way, self._size
+  local n = way_down(heap, self._less, size, way)
+  local top, i = heap[1], 1
+  for k = 1, n do
+    heap[i] = heap[way[k]]
+    i = way[k]
   end
+  heap[i] = heap[size]
+  heap[size] = nil
   return top.item
 end
 
@@ -324,7 +357,7 @@ local function stack_push(self, item)
 end
 
 local function stack_pop(self)
-  local items, top = self._items, self._size + 1
+  local items, top = self._items, self._size
   local item = items[top]
   items[top] = nil
   return item
@@ -366,19 +399,20 @@ local function by_value(a, b)
 end
 
 ---A queue from which the least item comes first, by `less(a, b)` (default `a < b`); equals
----come first in, first out.
----@param maxsize number?
+---come first in, first out. What `less` raises comes out of `put` and `get`, and no item is
+---lost.
+---@param maxsize number? 0 or nil: no bound
 ---@param less (fun(a: any, b: any): boolean)?
 ---@return weft.Queue
 function M.priority_queue(maxsize, less)
   local self = new(PRIORITY, maxsize)
   self._less = less and options.callable(less, "the order") or by_value
-  self._items = {}
+  self._items, self._way = {}, {}
   return self
 end
 
 ---A queue, last in, first out.
----@param maxsize number?
+---@param maxsize number? 0 or nil: no bound
 ---@return weft.Queue
 function M.lifo_queue(maxsize)
   local self = new(LIFO, maxsize)

@@ -68,16 +68,24 @@ local function wind_up(loop)
   end
 end
 
+local SIGINT = core.signals.SIGINT
+
 -- The first Ctrl-C cancels the main task; by then the signal has its default effect again,
--- so that a second one ends the process even if a task never waits.
+-- so that a second one ends the process even if a task never waits. A handler that the
+-- program added in the meantime comes in its place.
 local function on_interrupt(self, main)
+  if loops._has_signal_handler(self._loop, SIGINT) then
+    self._signal = core.signal(self._loop, SIGINT, true, true, on_interrupt, self, main)
+    return
+  end
   self._interrupted = true
   main:cancel("interrupted")
 end
 
-local function finish(self, main, signal, ok, ...)
-  if signal then
-    core.signal_close(signal)
+local function finish(self, main, ok, ...)
+  if self._signal then
+    core.signal_close(self._signal)
+    self._signal = nil
   end
   if self._interrupted and core.is_done(main) and core.state(main) == "cancelled" then
     error(errors.new("interrupt", "interrupted", { cause = (...) }), 0)
@@ -91,11 +99,11 @@ end
 ---Runs `fn(...)` as the main task and returns or raises what it did. Ctrl-C cancels it, and
 ---when it has ended by that, `interrupt` is raised.
 ---
----Raises `state` inside a running loop; code "deadlock" if every task waits and nothing can
----wake one; `closed`.
----@param fn function
+---Raises what `fn` raised; `interrupt`; `state` inside a running loop, and, with the code
+---"deadlock", if every task waits and nothing can wake one; `closed`.
+---@param fn async fun(...): ...
 ---@param ... any
----@return any ...
+---@return any ... the results of fn
 function Runner:run(fn, ...)
   check_open(self)
   options.callable(fn, "the function")
@@ -103,16 +111,22 @@ function Runner:run(fn, ...)
   core.loop_check(loop)
   local main = loop:create_task(fn, ...)
   main:set_name("main")
-  self._interrupted = false
-  local signal = self._handle_sigint
-    and core.signal(loop, core.signals.SIGINT, true, true, on_interrupt, self, main)
-  return finish(self, main, signal, pcall(loop.run_until_complete, loop, main))
+  self._main, self._interrupted = main, false
+  if self._handle_sigint then
+    self._signal = core.signal(loop, SIGINT, true, true, on_interrupt, self, main)
+  end
+  return finish(self, main, pcall(loop.run_until_complete, loop, main))
 end
 
 ---Cancels the tasks that are left, waits for them, and closes the loop. Idempotent.
+---
+---Raises `state` inside a running loop.
 function Runner:close()
   if self._closed then
     return
+  end
+  if self._loop and not self._loop:is_closed() then
+    core.loop_check(self._loop)
   end
   self._closed = true
   if self._loop then
@@ -150,46 +164,52 @@ local function closed(runner, ok, ...)
   return ...
 end
 
----Runs `fn(...)` in a fresh loop as its main task; on the way out the tasks that are left are
----cancelled and awaited, and the loop is closed. Returns or raises what `fn` did.
----
----Raises `interrupt` after Ctrl-C; `state` inside a running loop, and, with the code
----"deadlock", if every task waits and nothing can wake one.
----@param fn function
----@param ... any
----@return any ...
-function M.run(fn, ...)
+local function run_in(runner, fn, ...)
   options.callable(fn, "the function")
   if core.running_loop() then
     errors.raise("state", "weft.run cannot be called from inside a running event loop",
       { code = "ENESTED" })
   end
-  local runner = M.runner()
   return closed(runner, pcall(runner.run, runner, fn, ...))
 end
 
-local function trace(e)
+---Runs `fn(...)` in a fresh loop as its main task; on the way out the tasks that are left are
+---cancelled and awaited, and the loop is closed. Returns or raises what `fn` did.
+---
+---Raises what `fn` raised; `interrupt` after Ctrl-C; `state` inside a running loop, and, with
+---the code "deadlock", if every task waits and nothing can wake one.
+---@param fn async fun(...): ...
+---@param ... any
+---@return any ... the results of fn
+function M.run(fn, ...)
+  return run_in(M.runner(), fn, ...)
+end
+
+-- The error of a script and where it was raised: an error object knows, for any other
+-- value the main task does.
+local function report(runner, e)
+  local traceback
   if errors.is_error(e) then
-    return e
+    traceback = e.traceback
+  elseif runner._main then
+    traceback = errors.failure_text(runner._main)
   end
-  return debug.traceback(tostring(e), 2)
+  io.stderr:write(tostring(e), "\n", traceback or "", traceback and "\n" or "")
 end
 
 ---For scripts: runs `fn(...)` as `weft.run` does, then ends the process: with status 0; 1
----after an error, with its traceback on stderr; 130 after Ctrl-C.
----@param fn function
+---after an error, with its traceback on stderr; 130 after Ctrl-C. Does not return.
+---@param fn async fun(...): ...
 ---@param ... any
 function M.main(fn, ...)
-  local ok, e = xpcall(M.run, trace, fn, ...)
+  local runner = M.runner()
+  local ok, e = pcall(run_in, runner, fn, ...)
   if ok then
     os.exit(0, true)
   elseif errors.is_error(e, "interrupt") then
     os.exit(130, true)
   end
-  io.stderr:write(tostring(e), "\n")
-  if errors.is_error(e) and e.traceback then
-    io.stderr:write(e.traceback, "\n")
-  end
+  report(runner, e)
   os.exit(1, true)
 end
 

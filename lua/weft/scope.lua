@@ -12,11 +12,14 @@ local options = require "weft.options"
 ---@class weft
 local M = {}
 
+local TIMED_OUT = "timed out after %g s"
+
 local function is_of(e, scope)
   return errors.is_error(e, "cancelled") and e._scope ~= nil and core.scope_is(scope, e._scope)
 end
 
--- On the way out of a scope: its own expiry becomes `timeout`; all else passes.
+-- On the way out of a scope: its own expiry becomes `timeout`; all else passes. A cancellation
+-- from further out, come during the clean-up, goes before it.
 local function leave(scope, message, ok, ...)
   local expired = core.scope_leave(scope)
   if ok then
@@ -24,13 +27,18 @@ local function leave(scope, message, ok, ...)
   end
   local e = ...
   if expired and is_of(e, scope) then
+    await._checkpoint()
     errors.raise("timeout", message, { cause = e.cause })
   end
   error(e, 0)
 end
 
 local function now()
-  return core.loop_time(core.running_loop())
+  local loop = core.running_loop()
+  if not loop then
+    await._checkpoint() -- raises: there is no task
+  end
+  return core.loop_time(loop)
 end
 
 local function enter(when)
@@ -45,10 +53,10 @@ end
 ---that through. nil is no limit; zero or less expires at the first wait. If `fn` returns
 ---all the same, its results count.
 ---
----Raises `timeout`; or what fn raised.
+---Raises `timeout`; what `fn` raised; `state` outside a task.
 ---@async
 ---@param seconds number?
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return any ... the results of fn
 function M.timeout(seconds, fn, ...)
@@ -58,13 +66,15 @@ function M.timeout(seconds, fn, ...)
   end
   options.number(seconds, "the timeout")
   local scope = enter(seconds > 0 and now() + seconds or 0)
-  return leave(scope, ("timed out after %g s"):format(seconds), errors.guarded(fn, ...))
+  return leave(scope, TIMED_OUT:format(seconds), errors.guarded(fn, ...))
 end
 
----As `weft.timeout`, with a time of the loop's clock (`loop:time()`).
+---As `weft.timeout`, until a time of the loop's clock (`loop:time()`).
+---
+---Raises `timeout`; what `fn` raised; `state` outside a task.
 ---@async
----@param when number?
----@param fn function
+---@param when number? seconds
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return any ... the results of fn
 function M.timeout_at(when, fn, ...)
@@ -77,7 +87,7 @@ function M.timeout_at(when, fn, ...)
 end
 
 ---The nearest time limit in force here, as a time of the loop's clock, or nil.
----@return number?
+---@return number? when seconds
 function M.current_deadline()
   return core.deadline()
 end
@@ -94,35 +104,46 @@ local function end_it(x)
   end
 end
 
----Waits for a task, a future or a function (run as a task), at most `seconds` (nil: no
----limit). If the time runs out, it is cancelled, and once it has ended `timeout` is raised;
----but what it returned all the same is returned.
----
----Raises `timeout`; else as `weft.await`.
----@async
----@param x weft.Task | weft.Future | function
----@param seconds number?
----@return any ... the results of x
-function M.wait_for(x, seconds)
-  await._checkpoint()
-  if seconds ~= nil then
-    options.number(seconds, "the timeout")
-  end
-  x = await._ensure(x)
-  if seconds == nil or seconds > 0 then
-    return M.timeout(seconds, await.await, x)
-  end
-  if not core.is_done(x) then
-    end_it(x)
-    if core.state(x) ~= "returned" then
-      errors.raise("timeout", ("timed out after %g s"):format(seconds))
-    end
+-- The time was up at once: ends x, and lets what it returned or raised on the way count.
+local function ended(x, message)
+  end_it(x)
+  if core.state(x) == "cancelled" then
+    await._checkpoint()
+    errors.raise("timeout", message)
   end
   return await._resolve(x, core.outcome(x))
 end
 
----@private
-M._end_it = end_it
+---Waits for a task, a future or a function (run as a task), at most `seconds` (nil: no
+---limit). If the time runs out, it is cancelled, and once it has ended `timeout` is raised;
+---but what it returned or raised all the same counts.
+---
+---Raises `timeout`; else as `weft.await`.
+---@async
+---@param x weft.Awaitable
+---@param seconds number?
+---@return any ... the results of x
+function M.wait_for(x, seconds)
+  await._checkpoint()
+  if seconds == nil then
+    return await.await(x)
+  end
+  options.number(seconds, "the timeout")
+  if type(x) ~= "userdata" then
+    await._before_wait()
+  end
+  x = await._ensure(x)
+  if core.is_done(x) then
+    return await._resolve(x, core.outcome(x))
+  end
+  local scope = enter(seconds > 0 and now() + seconds or 0)
+  local message = TIMED_OUT:format(seconds)
+  if core.checkpoint() == true then
+    return leave(scope, message, errors.guarded(await.await, x))
+  end
+  core.scope_leave(scope)
+  return ended(x, message)
+end
 
 local function cleaned(cleanup, ok, ...)
   local scope = core.in_task() and core.scope(nil, true)
@@ -131,7 +152,7 @@ local function cleaned(cleanup, ok, ...)
     core.scope_leave(scope)
   end
   if not clean then
-    if not ok and errors.is_error(e) and e.cause == nil then
+    if not ok and errors.is_error(e) and e.cause == nil and not rawequal(e, (...)) then
       e.cause = (...)
     end
     error(e, 0)
@@ -145,9 +166,11 @@ end
 ---Calls `fn()`, then, whatever came of it, `cleanup()`, which no cancellation and no time
 ---limit from outside can break off. Returns or raises what `fn` did, or what `cleanup`
 ---raised.
+---
+---Raises what `fn` or `cleanup` raised.
 ---@async
----@param fn function
----@param cleanup function
+---@param fn async fun(): ...
+---@param cleanup async fun()
 ---@return any ... the results of fn
 function M.finally(fn, cleanup)
   options.callable(fn, "the function")

@@ -41,6 +41,8 @@ local Semaphore = {}
 Semaphore.__index = Semaphore
 
 ---Takes a permit, waiting until there is one.
+---
+---Raises `cancelled`; `state` outside a task.
 ---@async
 ---@return true
 function Semaphore:acquire()
@@ -59,9 +61,10 @@ function Semaphore:acquire()
   return true
 end
 
----Gives a permit back, or adds one; the first waiter gets it.
+---Gives a permit back, or adds one; the first waiter gets it. Any task may do so, and a
+---callback too.
 ---
----Raises `state` for a bounded semaphore that has all its permits.
+---Raises `state`, code "over_release", for a bounded semaphore that has all its permits.
 function Semaphore:release()
   local value = self._value
   if self._bound and value >= self._bound then
@@ -80,14 +83,17 @@ end
 
 ---Calls `fn(...)` with a permit, which is given back on return, error and cancellation
 ---alike.
+---
+---Raises `cancelled`; `state` outside a task; what `fn` raised.
 ---@async
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return any ... the results of fn
 function Semaphore:with(fn, ...)
   return with(self, fn, ...)
 end
 
+---Counts: `free` permits, `waiting` tasks.
 ---@return {free: integer, waiting: integer}
 function Semaphore:statistics()
   return { free = self._value, waiting = core.waiting(self._waiters) }
@@ -99,15 +105,16 @@ function Semaphore:__tostring()
 end
 
 ---A semaphore with `n` permits (default 1).
----@param n integer?
+---@param n integer? 0 or more
 ---@return weft.Semaphore
 function M.semaphore(n)
   n = options.count(n == nil and 1 or n, "the number of permits", 0)
   return setmetatable({ _value = n, _waiters = core.waitlist() }, Semaphore)
 end
 
----A semaphore that cannot be released more often than it was acquired.
----@param n integer?
+---A semaphore with `n` permits (default 1) that cannot be released more often than it was
+---acquired.
+---@param n integer? 0 or more
 ---@return weft.Semaphore
 function M.bounded_semaphore(n)
   local self = M.semaphore(n)
@@ -123,6 +130,8 @@ local Lock = {}
 Lock.__index = Lock
 
 ---Takes the lock, waiting until it is free.
+---
+---Raises `cancelled`; `state` outside a task.
 ---@async
 ---@return true
 function Lock:acquire()
@@ -142,7 +151,7 @@ end
 
 ---Frees the lock, or hands it to the first waiter.
 ---
----Raises `state` if it is not locked.
+---Raises `state`, code "over_release", if it is not locked.
 function Lock:release()
   if not self._locked then
     raise("state", "the lock is not locked", { code = "over_release" })
@@ -152,20 +161,24 @@ function Lock:release()
   end
 end
 
+---True while a task has the lock.
 ---@return boolean
 function Lock:locked()
   return self._locked
 end
 
----Calls `fn(...)` with the lock held.
+---Calls `fn(...)` with the lock held; it is freed on return, error and cancellation alike.
+---
+---Raises `cancelled`; `state` outside a task; what `fn` raised.
 ---@async
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return any ... the results of fn
 function Lock:with(fn, ...)
   return with(self, fn, ...)
 end
 
+---Whether it is `locked`, and the count of `waiting` tasks.
 ---@return {locked: boolean, waiting: integer}
 function Lock:statistics()
   return { locked = self._locked, waiting = core.waiting(self._waiters) }
@@ -176,6 +189,7 @@ function Lock:__tostring()
     core.waiting(self._waiters))
 end
 
+---A lock, free.
 ---@return weft.Lock
 function M.lock()
   return setmetatable({ _locked = false, _waiters = core.waitlist() }, Lock)
@@ -189,6 +203,8 @@ local Event = {}
 Event.__index = Event
 
 ---Waits until the flag is set.
+---
+---Raises `cancelled`; `state` outside a task.
 ---@async
 ---@return true
 function Event:wait()
@@ -217,11 +233,13 @@ function Event:clear()
   self._set = false
 end
 
+---True while the flag is set.
 ---@return boolean
 function Event:is_set()
   return self._set
 end
 
+---Whether it is `set`, and the count of `waiting` tasks.
 ---@return {set: boolean, waiting: integer}
 function Event:statistics()
   return { set = self._set, waiting = core.waiting(self._waiters) }
@@ -232,6 +250,7 @@ function Event:__tostring()
     core.waiting(self._waiters))
 end
 
+---An event, its flag not set.
 ---@return weft.Event
 function M.event()
   return setmetatable({ _set = false, _waiters = core.waitlist() }, Event)
@@ -244,21 +263,33 @@ end
 local Condition = {}
 Condition.__index = Condition
 
----Takes the lock.
+---Takes the lock, waiting until it is free.
+---
+---Raises `cancelled`; `state` outside a task.
 ---@async
 ---@return true
 function Condition:acquire()
-  return self._lock:acquire()
+  self._lock:acquire()
+  return true
 end
 
----Frees the lock.
+---Frees the lock, or hands it to the first that waits for it.
+---
+---Raises `state`, code "over_release", if it is not locked.
 function Condition:release()
   self._lock:release()
 end
 
+---True while a task has the lock.
 ---@return boolean
 function Condition:locked()
   return self._lock:locked()
+end
+
+local function check_held(self)
+  if not self._lock:locked() then
+    raise("state", "the condition's lock is not held", { code = "not_locked" })
+  end
 end
 
 -- Takes the lock again, whatever happens: the caller holds it on every way out.
@@ -271,22 +302,20 @@ end
 ---Frees the lock, waits to be notified, and takes the lock again, also when it raises.
 ---A task that was notified does not raise: no notification is lost.
 ---
----Raises `state` if the lock is not held.
+---Raises `cancelled`; `state` outside a task, and, with the code "not_locked", if the lock is
+---not held.
 ---@async
 ---@return true
 function Condition:wait()
-  if not gate[1] then
-    checkpoint()
+  local ok = core.can_park() -- asked first: a lock that was let go may be another's at once
+  if ok ~= true then
+    interrupted(ok)
   end
-  if not self._lock:locked() then
-    raise("state", "the condition's lock is not held", { code = "not_locked" })
-  end
+  check_held(self)
   self._lock:release()
-  local parked, ok = pcall(park, self._waiters)
+  ok = park(self._waiters)
   reacquire(self._lock)
-  if not parked then
-    error(ok, 0)
-  elseif ok ~= true then
+  if ok ~= true then
     interrupted(ok)
   end
   return true
@@ -294,11 +323,16 @@ end
 
 ---Waits until `predicate()` gives a true value, which is returned; it is asked at first
 ---and after each notification.
+---
+---Raises as `condition:wait`; what `predicate` raised.
 ---@async
 ---@param predicate fun(): any
 ---@return any
 function Condition:wait_for(predicate)
   options.callable(predicate, "the predicate")
+  if not gate[1] then
+    checkpoint()
+  end
   local result = predicate()
   while not result do
     self:wait()
@@ -309,13 +343,12 @@ end
 
 ---Wakes the first `n` (default 1) that wait.
 ---
----Raises `state` if the lock is not held.
----@param n integer?
+---Raises `state`, code "not_locked", if the lock is not held.
+---@param n integer? 0 or more
 function Condition:notify(n)
-  if not self._lock:locked() then
-    raise("state", "the condition's lock is not held", { code = "not_locked" })
-  end
-  for _ = 1, n or 1 do
+  n = options.count(n == nil and 1 or n, "the number to notify", 0)
+  check_held(self)
+  for _ = 1, n do
     if not wake(self._waiters) then
       return
     end
@@ -323,19 +356,24 @@ function Condition:notify(n)
 end
 
 ---Wakes all that wait.
+---
+---Raises `state`, code "not_locked", if the lock is not held.
 function Condition:notify_all()
   self:notify(math.huge)
 end
 
----Calls `fn(...)` with the lock held.
+---Calls `fn(...)` with the lock held; it is freed on return, error and cancellation alike.
+---
+---Raises `cancelled`; `state` outside a task; what `fn` raised.
 ---@async
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return any ... the results of fn
 function Condition:with(fn, ...)
   return with(self, fn, ...)
 end
 
+---Whether the lock is `locked`, and the count of tasks `waiting` to be notified.
 ---@return {locked: boolean, waiting: integer}
 function Condition:statistics()
   return { locked = self._lock:locked(), waiting = core.waiting(self._waiters) }
@@ -374,7 +412,8 @@ end
 ---Waits until all parties have arrived. Returns the place in the order of arrival, 1 to
 ---`parties`. A task that is cancelled while it waits has not arrived.
 ---
----Raises `state`, code "broken_barrier", if the barrier is or becomes broken.
+---Raises `cancelled`; `state` outside a task, and, with the code "broken_barrier", if the
+---barrier is or becomes broken.
 ---@async
 ---@return integer place
 function Barrier:wait()
@@ -412,6 +451,7 @@ function Barrier:reset()
   self._broken = false
 end
 
+---The count of `parties`, of tasks `waiting`, and whether it is `broken`.
 ---@return {parties: integer, waiting: integer, broken: boolean}
 function Barrier:statistics()
   return { parties = self.parties, waiting = self.n_waiting, broken = self.broken }
@@ -431,7 +471,8 @@ function Barrier:__tostring()
     self.n_waiting, self.parties)
 end
 
----@param n integer
+---A barrier for `n` tasks.
+---@param n integer 1 or more
 ---@return weft.Barrier
 function M.barrier(n)
   return setmetatable({ parties = options.count(n, "the number of parties", 1),

@@ -19,14 +19,17 @@ local M = {}
 ---@class weft.Future
 local Future = {}
 
----A coroutine that the loop runs. Made by `weft.create_task`.
+---A coroutine that the loop runs. Made by `weft.create_task`. It sets its outcome itself:
+---`set_result` and `set_exception` raise `state`.
 ---@class weft.Task: weft.Future
 ---@field context table values inherited by the tasks made inside; each has its own copy
 local Task = {}
 
 ---Waits for the outcome; see `weft.await`.
+---
+---Raises as `weft.await`.
 ---@async
----@return any ...
+---@return any ... the results
 function Future:await()
   return await.await(self)
 end
@@ -43,18 +46,18 @@ function Future:cancelled()
   return core.state(self) == "cancelled"
 end
 
----The results; raises what it raised, or `cancelled`.
+---The results; raises what it raised.
 ---
----Raises `state` while there is no outcome.
+---Raises what it raised; `cancelled` if it was cancelled; `state` while there is no outcome.
 ---@return any ...
 function Future:result()
   return await._resolve(self, core.outcome(self))
 end
 
 ---What it raised, or nil if it returned. A value that is no error object comes wrapped,
----kind `raised`.
+---kind `raised`. An error that was looked at is not reported as lost.
 ---
----Raises `cancelled` if it was cancelled, `state` while there is no outcome.
+---Raises `cancelled` if it was cancelled; `state` while there is no outcome.
 ---@return weft.Error?
 function Future:exception()
   if core.state(self) == "cancelled" then
@@ -69,6 +72,8 @@ function Future:exception()
 end
 
 ---Calls `fn(self)` through the loop, soon after the outcome is there.
+---
+---Raises `closed` if the outcome is there and the loop closed.
 ---@param fn fun(future: weft.Future)
 function Future:add_done_callback(fn)
   options.callable(fn, "the callback")
@@ -111,22 +116,18 @@ function Future:get_loop()
   return core.loop_of(self)
 end
 
-for name, method in pairs(Future) do
-  Task[name] = method
-end
-
 ---Sets the results.
 ---
----Raises `state` if there is an outcome already, `closed` after the loop was closed.
+---Raises `state` if there is an outcome already; `closed` after the loop was closed.
 ---@param ... any
 function Future:set_result(...)
   core.complete(self, "returned", ...)
 end
 
----Makes the wait for it raise `e`.
+---Makes the wait for it raise `e`; an error object of kind `cancelled` cancels it.
 ---
----Raises as `set_result`; `type` if e is nil.
----@param e any
+---Raises as `future:set_result`; `type` if `e` is nil.
+---@param e any not nil
 function Future:set_exception(e)
   if e == nil then
     raise("type", "an error expected, got nil")
@@ -135,7 +136,9 @@ function Future:set_exception(e)
 end
 
 ---Cancels it: whoever awaits it gets `cancelled`.
----@param message any?
+---
+---Raises `closed` if there is no outcome and the loop was closed.
+---@param message any? the message of the error
 ---@return boolean cancelled false if there was an outcome already
 function Future:cancel(message)
   if core.is_done(self) then
@@ -146,6 +149,10 @@ function Future:cancel(message)
   end
   core.complete(self, "cancelled")
   return true
+end
+
+for name, method in pairs(Future) do
+  Task[name] = method
 end
 
 ---Asks the task to end: its wait, and each later wait, raises `cancelled`, until the task
@@ -178,6 +185,7 @@ function Task:get_name()
   return errors.name_of(self)
 end
 
+---Sets the name.
 ---@param name string
 function Task:set_name(name)
   core.extra(self, true).name = tostring(name)
@@ -303,27 +311,33 @@ core.classes.Future.__tostring = describe
 ---Starts `fn(...)` as a task of the running loop, at the end of the ready queue. Outside a
 ---run it belongs to `weft.get_event_loop()` and starts when that runs.
 ---
----Raises `type` if fn cannot be called, `closed` if the loop is closed.
----@param fn function
+---Raises `type` if `fn` cannot be called; `closed` if the loop is closed.
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return weft.Task
 ---@diagnostic disable-next-line: assign-type-mismatch
 M.create_task = core.create_task
 
 ---The same as `weft.create_task`.
----@param fn function
+---
+---Raises as `weft.create_task`.
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return weft.Task
 M.spawn = core.create_task
 
 ---A function as a new task; a task or a future as it is.
----@param x weft.Task | weft.Future | function
+---
+---Raises `type` for anything else; `closed` if the loop is closed.
+---@param x weft.Awaitable
 ---@return weft.Task | weft.Future
 function M.ensure_future(x)
   return await._ensure(x)
 end
 
 ---A future of the running loop, or, outside a run, of `weft.get_event_loop()`.
+---
+---Raises `closed` if the loop is closed.
 ---@return weft.Future
 function M.create_future()
   return core.future()

@@ -10,6 +10,7 @@ local core = require "weft.core"
 local errors = require "weft.error"
 local options = require "weft.options"
 
+---Tools for testing programs written with weft.
 ---@class weft.testing
 local M = {}
 
@@ -32,15 +33,17 @@ end
 ---`loop:time()` and all time limits follow it.
 ---
 ---Raises as `weft.run`.
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
----@return any ...
+---@return any ... the results of fn
 function M.virtual_clock(fn, ...)
   local runner = weft.runner { loop_factory = virtual_loop }
   return closed(runner, pcall(runner.run, runner, fn, ...))
 end
 
 ---Waits until all other tasks wait for something.
+---
+---Raises `cancelled`; `state` outside a task.
 ---@async
 function M.wait_all_parked()
   local loop = weft.get_running_loop()
@@ -51,7 +54,8 @@ function M.wait_all_parked()
   end
 end
 
----Blocks of code, in any tasks, in the order of their numbers.
+---Blocks of code, in any tasks, in the order of their numbers. Made by
+---`weft.testing.sequencer`.
 ---@class weft.testing.Sequencer
 local Sequencer = {}
 Sequencer.__index = Sequencer
@@ -59,12 +63,13 @@ Sequencer.__index = Sequencer
 ---Waits until the blocks 1 to n-1 have ended, then calls `fn(...)` (or returns at once, the
 ---block being over); returns its results.
 ---
----Raises `state` if a block of that number was there already, or an earlier one failed.
+---Raises what `fn` raised; `cancelled`; `state` outside a task, if a block of that number was
+---there already, or an earlier one failed.
 ---@async
----@param n integer
----@param fn function?
+---@param n integer 1 or more
+---@param fn (async fun(...): ...)?
 ---@param ... any
----@return any ...
+---@return any ... the results of fn
 function Sequencer:__call(n, fn, ...)
   options.count(n, "the number of the block", 1)
   if self._claimed[n] then
@@ -163,12 +168,12 @@ end
 
 ---Calls `fn(...)`, in a fresh run unless inside a task, and returns its results.
 ---
----Raises `state`, code "leak", if tasks, handles or descriptors are left that were not there
----before.
+---Raises what `fn` raised; `state`, code "leak", if tasks, handles or descriptors are left that
+---were not there before.
 ---@async
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
----@return any ...
+---@return any ... the results of fn
 function M.leaks(fn, ...)
   options.callable(fn, "the function")
   return in_loop(with_leak_check, fn, ...)
@@ -184,7 +189,11 @@ local function cancelled_run(fn, n, every_task, check)
     local loop = weft.get_running_loop()
     local before = snapshot(loop)
     local task = weft.create_task(fn)
-    core.loop_trap(loop, not every_task and task or nil, n)
+    if every_task then
+      core.loop_trap(loop, nil, n + 1) -- the first wait is the one for the task, just below
+    else
+      core.loop_trap(loop, task, n)
+    end
     local finished, failure = pcall(weft.shield, task)
     reached = core.loop_trap_left(loop) == 0
     core.loop_trap(loop, nil, 0)
@@ -211,8 +220,8 @@ end
 ---
 ---Raises `state`, code "leak", with a line for each run that leaked, hung, or raised anything
 ---but `cancelled`.
----@param fn function
----@param check fun(n: integer)?
+---@param fn async fun()
+---@param check (async fun(n: integer))?
 ---@param opts {every_task: boolean?}?
 ---@return integer runs how many waits were broken off
 function M.cancel_everywhere(fn, check, opts)
@@ -242,10 +251,12 @@ end
 
 ---Calls `fn(...)`, in a fresh run unless inside a task, with a full garbage collection before
 ---each step of a task.
+---
+---Raises what `fn` raised.
 ---@async
----@param fn function
+---@param fn async fun(...): ...
 ---@param ... any
----@return any ...
+---@return any ... the results of fn
 function M.gc_stress(fn, ...)
   options.callable(fn, "the function")
   return in_loop(function(...)
@@ -261,12 +272,14 @@ local function allowed(...)
 end
 
 ---Calls `fn(...)` and lets the n-th allocation of weft's own C code fail. Returns as `pcall`.
+---
+---Raises nothing that `fn` raised.
 ---@async
----@param n integer
----@param fn function
+---@param n integer 1 or more
+---@param fn async fun(...): ...
 ---@param ... any
 ---@return boolean ok
----@return any ...
+---@return any ... the results, or the error
 function M.fail_allocation(n, fn, ...)
   options.count(n, "the number of the allocation", 1)
   options.callable(fn, "the function")

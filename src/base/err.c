@@ -18,8 +18,11 @@ static const struct entry entries[] = {
 };
 
 static const struct entry *find(int code) {
-  size_t i = (size_t)(-20000 - code);
-  if (code > -20000 || i >= sizeof(entries) / sizeof(entries[0]))
+  size_t i;
+  if (code > -20000)
+    return NULL;
+  i = (size_t)(-20000 - code);
+  if (i >= sizeof(entries) / sizeof(entries[0]))
     return NULL;
   return &entries[i];
 }

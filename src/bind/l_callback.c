@@ -116,7 +116,7 @@ static const luaL_Reg functions[] = {
 
 void weft_open_callback(lua_State *L) {
   size_t i;
-  weft_set_functions(L, functions);
+  weft_set_functions(L, functions, NULL);
   lua_newtable(L);
   for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
     lua_pushinteger(L, signals[i].number);

@@ -37,10 +37,13 @@ static int l_loop_new(lua_State *L) {
   return 1;
 }
 
+/* A loop that is in a turn is collected only when the lua_State is closed from
+ * inside a task (os.exit): no code of the turn will run again. */
 int l_loop__gc(lua_State *L) {
   struct weft_loop *loop = lua_touserdata(L, 1);
-  if (!loop->in_turn)
-    weft_loop_close(loop);
+  if (loop->in_turn)
+    weft_loop_leave(loop);
+  weft_loop_close(loop);
   return 0;
 }
 
@@ -187,8 +190,8 @@ static int l_loop_set(lua_State *L) {
   return 0;
 }
 
-/* loop_trap(loop, task or nil, n): cancels the task at its n-th wait from now, or
- * whichever task is at the n-th wait of all */
+/* loop_trap(loop, task or nil, n): cancels the task at its n-th wait from now,
+ * or whichever task is at the n-th wait of all */
 static int l_loop_trap(lua_State *L) {
   struct weft_loop *loop = check_open(L);
   loop->trapped = lua_isnil(L, 2) ? NULL : weft_check_task(L, 2);
@@ -257,8 +260,8 @@ static void on_count(uv_handle_t *handle, void *arg) {
   ++*(int *)arg;
 }
 
-static void set_count(lua_State *L, const char *name, lua_Number n) {
-  lua_pushnumber(L, n);
+static void set_count(lua_State *L, const char *name, lua_Integer n) {
+  lua_pushinteger(L, n);
   lua_setfield(L, -2, name);
 }
 
@@ -274,7 +277,7 @@ static int l_loop_statistics(lua_State *L) {
   set_count(L, "handles", handles > 0 ? handles - 1 : 0); /* less our timer */
   set_count(L, "threads", loop->pool_count);
   set_count(L, "created", loop->last_id);
-  set_count(L, "steps", (lua_Number)loop->steps);
+  set_count(L, "steps", (lua_Integer)loop->steps);
   return 1;
 }
 
@@ -349,5 +352,5 @@ static const luaL_Reg functions[] = {
 };
 
 void weft_open_loop(lua_State *L) {
-  weft_set_functions(L, functions);
+  weft_set_functions(L, functions, "weft.Loop");
 }

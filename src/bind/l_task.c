@@ -16,13 +16,13 @@
 static int new_task(lua_State *L, struct weft_loop *loop, int fn) {
   if (!loop->is_open)
     return weft_raise(L, WEFT_ECLOSED);
-  if (!lua_isfunction(L, fn)) {
+  if (lua_type(L, fn) != LUA_TFUNCTION) {
     if (!luaL_getmetafield(L, fn, "__call"))
       return weft_raise_kind(L, "type", "a function expected, got %s",
                              luaL_typename(L, fn));
     lua_pop(L, 1);
   }
-  if (weft_task_new(L, loop, fn) == NULL)
+  if (weft_task_new(L, loop, fn, WEFT_UPVALUE_TASK) == NULL)
     return luaL_error(L, "not enough memory");
   return 1;
 }
@@ -49,18 +49,11 @@ static int l_future_new(lua_State *L) {
 
 /* --- waiting ------------------------------------------------------------- */
 
-static int refuse(lua_State *L, int rc) {
-  if (rc != WEFT_EINTERRUPTED)
-    return weft_raise(L, rc);
-  lua_pushboolean(L, 0);
-  return 1;
-}
-
 /* checkpoint() -> true, or false when an interruption is to be raised */
 static int l_checkpoint(lua_State *L) {
   int rc = weft_task_check(weft_vm_of(L), L);
   if (rc != 0)
-    return refuse(L, rc);
+    return weft_refuse(L, rc);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -71,11 +64,9 @@ static int l_sleep(lua_State *L) {
   lua_Number seconds = weft_check_number(L, 1, "the delay");
   struct weft_loop *loop;
   uint64_t now, delay;
-  int rc = weft_task_check(vm, L);
-  if (rc == 0)
-    rc = weft_task_check_park(vm, L);
+  int rc = weft_check_park(L);
   if (rc != 0)
-    return refuse(L, rc);
+    return weft_refuse(L, rc);
   if (seconds <= 0)
     return weft_task_pass(vm->task, L);
   if (seconds != seconds)
@@ -120,12 +111,12 @@ static int l_await(lua_State *L) {
   struct weft_future *f = weft_check_future(L, 1);
   int rc = weft_task_check(vm, L);
   if (rc != 0)
-    return refuse(L, rc);
+    return weft_refuse(L, rc);
   if (weft_future_is_done(f))
     return weft_future_push(L, f, 1);
   rc = check_await(vm, L, f);
   if (rc != 0)
-    return refuse(L, rc);
+    return weft_refuse(L, rc);
   return weft_task_await(vm->task, L, f, 0);
 }
 
@@ -141,7 +132,7 @@ static int l_await_shielded(lua_State *L) {
     return weft_future_push(L, f, 1);
   rc = check_await(vm, L, f);
   if (rc != 0)
-    return refuse(L, rc);
+    return weft_refuse(L, rc);
   return weft_task_await(vm->task, L, f, 1);
 }
 
@@ -403,6 +394,22 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
+static void set_number(lua_State *L, const char *name, size_t n) {
+  lua_pushinteger(L, (lua_Integer)n);
+  lua_setfield(L, -2, name);
+}
+
+/* layout: where weft.peek finds what in a task */
+static void open_layout(lua_State *L) {
+  lua_newtable(L);
+  set_number(L, "state", offsetof(struct weft_task, future.node.state));
+  set_number(L, "flags", offsetof(struct weft_task, future.node.flags));
+  set_number(L, "returned", WEFT_RETURNED);
+  set_number(L, "value_mask", WEFT_VALUE_MASK);
+  lua_setfield(L, -2, "layout");
+}
+
 void weft_open_task(lua_State *L) {
-  weft_set_functions(L, functions);
+  weft_set_functions(L, functions, NULL);
+  open_layout(L);
 }

@@ -53,6 +53,14 @@ void *weft_check_udata(lua_State *L, int idx, const char *name) {
   return NULL;
 }
 
+void *weft_check_self(lua_State *L, const char *what) {
+  void *udata = lua_touserdata(L, 1);
+  if (udata == NULL || !has_metatable(L, 1, WEFT_UPVALUE_CLASS))
+    weft_raise_kind(L, "type", "a %s expected, got %s", what,
+                    luaL_typename(L, 1));
+  return udata;
+}
+
 struct weft_loop *weft_check_loop(lua_State *L, int idx) {
   return weft_check_udata(L, idx, "weft.Loop");
 }
@@ -90,10 +98,24 @@ void weft_push_task(lua_State *L, struct weft_task *task) {
 uint64_t weft_to_ns(lua_Number seconds) {
   if (!(seconds > 0))
     return 0;
-  return seconds < 9e9 ? (uint64_t)(seconds * 1e9) : UINT64_MAX;
+  return seconds < 9e9 ? (uint64_t)(seconds * 1e9 + 0.5) : UINT64_MAX;
 }
 
-void weft_set_functions(lua_State *L, const luaL_Reg *functions) {
+int weft_refuse(lua_State *L, int rc) {
+  if (rc != WEFT_EINTERRUPTED)
+    return weft_raise(L, rc);
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+int weft_check_park(lua_State *L) {
+  struct weft_vm *vm = weft_vm_of(L);
+  int rc = weft_task_check(vm, L);
+  return rc == 0 ? weft_task_check_park(vm, L) : rc;
+}
+
+void weft_set_functions(lua_State *L, const luaL_Reg *functions,
+                        const char *name) {
   struct weft_vm *vm;
   lua_getfield(L, LUA_REGISTRYINDEX, "weft.vm");
   vm = lua_touserdata(L, -1);
@@ -102,7 +124,11 @@ void weft_set_functions(lua_State *L, const luaL_Reg *functions) {
     lua_pushlightuserdata(L, vm);
     lua_getfield(L, LUA_REGISTRYINDEX, "weft.Task");
     lua_getfield(L, LUA_REGISTRYINDEX, "weft.Future");
-    lua_pushcclosure(L, functions->func, 3);
+    if (name != NULL)
+      lua_getfield(L, LUA_REGISTRYINDEX, name);
+    else
+      lua_pushnil(L);
+    lua_pushcclosure(L, functions->func, 4);
     lua_setfield(L, -2, functions->name);
   }
 }

@@ -3,9 +3,10 @@
  * bind/lutil.h: what the binding files share: finding the structs behind
  * arguments, and registering functions.
  *
- * Every function that weft registers has three upvalues: the struct weft_vm and
- * the metatables of Task and Future. The functions here that take an argument
- * raise `type` when it is not what it must be.
+ * Every function that weft registers has four upvalues: the struct weft_vm, the
+ * metatables of Task and Future, and that of the class it is a method of. The
+ * functions here that take an argument raise `type` when it is not what it must
+ * be.
  */
 #ifndef WEFT_BIND_LUTIL_H
 #define WEFT_BIND_LUTIL_H
@@ -22,6 +23,8 @@
 #define WEFT_UPVALUE_TASK lua_upvalueindex(2)
 #define WEFT_UPVALUE_FUTURE lua_upvalueindex(3)
 
+#define WEFT_UPVALUE_CLASS lua_upvalueindex(4)
+
 static inline struct weft_vm *weft_vm_of(lua_State *L) {
   return lua_touserdata(L, WEFT_UPVALUE_VM);
 }
@@ -32,6 +35,7 @@ struct weft_future *weft_check_future(lua_State *L, int idx);
 struct weft_task *weft_check_task(lua_State *L, int idx);
 struct weft_loop *weft_check_loop(lua_State *L, int idx);
 void *weft_check_udata(lua_State *L, int idx, const char *name);
+void *weft_check_self(lua_State *L, const char *what); /* at index 1 */
 lua_Number weft_check_number(lua_State *L, int idx, const char *what);
 
 /* The running loop, or the one that weft.get_event_loop gives. */
@@ -44,8 +48,17 @@ void weft_push_task(lua_State *L, struct weft_task *task);
 /* Seconds to nanoseconds; what does not fit becomes UINT64_MAX (never). */
 uint64_t weft_to_ns(lua_Number seconds);
 
-/* Sets the functions into the table on the top. [-0, +0, m] */
-void weft_set_functions(lua_State *L, const luaL_Reg *functions);
+/* What a function that waits does in place of waiting, given what a check said:
+ * returns false when an interruption is to be raised, raises all else. */
+int weft_refuse(lua_State *L, int rc);
+
+/* Both checks of task.h: 0 if L may be suspended now. */
+int weft_check_park(lua_State *L);
+
+/* Sets the functions into the table on the top; `name` is their class, or NULL.
+ * [-0, +0, m] */
+void weft_set_functions(lua_State *L, const luaL_Reg *functions,
+                        const char *name);
 
 /* Makes a metatable: with `name`, __gc (or NULL); leaves it in the registry and
  * as field `name` of the table on the top. [-0, +0, m] */
@@ -55,6 +68,8 @@ void weft_new_class(lua_State *L, const char *name, lua_CFunction gc);
 void weft_open_loop(lua_State *L);
 void weft_open_task(lua_State *L);
 void weft_open_wait(lua_State *L);
+void weft_open_latch(lua_State *L);
+void weft_open_scope(lua_State *L);
 void weft_open_callback(lua_State *L);
 
 /* __gc of the classes. */

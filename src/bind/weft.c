@@ -49,9 +49,9 @@ static int l_core_set_default_loop(lua_State *L) {
 /* memory() -> blocks, bytes, calls of weft's own C allocations */
 static int l_core_memory(lua_State *L) {
   const struct weft_mem *mem = &weft_vm_of(L)->mem;
-  lua_pushnumber(L, (lua_Number)mem->blocks);
-  lua_pushnumber(L, (lua_Number)mem->bytes);
-  lua_pushnumber(L, (lua_Number)mem->calls);
+  lua_pushinteger(L, (lua_Integer)mem->blocks);
+  lua_pushinteger(L, (lua_Integer)mem->bytes);
+  lua_pushinteger(L, (lua_Integer)mem->calls);
   return 3;
 }
 
@@ -107,10 +107,12 @@ int luaopen_weft_core(lua_State *L) {
   lua_pushvalue(L, -1);
   lua_setfield(L, LUA_REGISTRYINDEX, "weft.gate");
   lua_setfield(L, -2, "gate");
-  weft_set_functions(L, functions);
+  weft_set_functions(L, functions, NULL);
   weft_open_loop(L);
   weft_open_task(L);
   weft_open_wait(L);
+  weft_open_latch(L);
+  weft_open_scope(L);
   weft_open_callback(L);
   return 1;
 }

@@ -132,15 +132,12 @@ static int push_call(struct weft_callback *cb, lua_State *L, lua_State *co) {
 }
 
 /* Reports the error on the top of `co`. [L: callback on top] */
-static void report_error(struct weft_callback *cb, lua_State *L, lua_State *co,
-                         int status) {
+static void report_error(struct weft_callback *cb, lua_State *L,
+                         lua_State *co) {
   luaL_checkstack(L, 6, NULL);
   lua_pushliteral(L, "callback");
   lua_pushvalue(L, -2);
-  if (status == LUA_YIELD)
-    lua_pushnil(L);
-  else
-    lua_xmove(co, L, 1);
+  lua_xmove(co, L, 1);
   lua_pushthread(co);
   lua_xmove(co, L, 1);
   weft_loop_report(cb->node.loop, L, 4);
@@ -165,7 +162,7 @@ void weft_callback_step(struct weft_callback *cb, lua_State *L) {
     lua_settop(thread.co, 0);
     weft_loop_give_thread(loop, thread);
   } else {
-    report_error(cb, L, thread.co, status);
+    report_error(cb, L, thread.co);
     weft_loop_drop_thread(loop, thread);
   }
   lua_pop(L, 1); /* the callback */

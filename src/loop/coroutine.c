@@ -7,10 +7,9 @@
  * coroutine.resume as it works inside a task. task.h declares it.
  *
  * While a chain of coroutines lies parked, each stack holds, from index 1:
- *   innermost:  mark, object or nothing
+ *   innermost:  mark, object or nil, its resumer (if WEFT_FLAG_NESTED is set)
  *   the others: mark, the coroutine it resumed, the one that resumed it or nil
- * and task->parent is the innermost's parent. The stacks keep the coroutines
- * from being collected; nothing is allocated.
+ * The stacks keep the coroutines from being collected; nothing is allocated.
  */
 #include "loop/loop.h"
 #include "loop/raise.h"
@@ -24,10 +23,10 @@ struct weft_chain {
   struct weft_chain *up;
 };
 
-int weft_co_run(struct weft_task *task, lua_State *co, lua_State *L, int nargs,
-                int *nres) {
+int weft_co_run(struct weft_task *task, lua_State *co, lua_State *parent,
+                lua_State *L, int nargs, int *nres) {
   struct weft_vm *vm = task->future.node.loop->vm;
-  struct weft_chain base = {co, task->parent, NULL};
+  struct weft_chain base = {co, parent, NULL};
   int status;
   vm->chain = &base;
   vm->running = co;
@@ -44,8 +43,9 @@ static lua_State *parked_parent(lua_State *co) {
 lua_State *weft_co_parent(struct weft_task *task, lua_State *co) {
   struct weft_vm *vm = task->future.node.loop->vm;
   struct weft_chain *frame = vm->task == task ? vm->chain : NULL;
-  if (frame == NULL && co == task->co)
-    return task->parent;
+  if (frame == NULL && co == task->co &&
+      !(task->future.node.flags & WEFT_FLAG_NESTED))
+    return NULL;
   for (; frame != NULL; frame = frame->up)
     if (frame->co == co)
       return frame->up != NULL ? frame->up->co : frame->parent;
@@ -80,21 +80,34 @@ static void note_failure(struct weft_task *task, lua_State *co, lua_State *L) {
   lua_pop(L, 2);
 }
 
-int weft_co_return(struct weft_task *task, lua_State *co, lua_State *L,
-                   int status, int nres) {
-  lua_State *parent = task->parent;
-  lua_State *grandparent = parked_parent(parent);
+int weft_co_return(struct weft_task *task, lua_State *co, lua_State **parent,
+                   lua_State *L, int status, int nres) {
+  lua_State *to = *parent;
   int ok = status == LUA_OK || status == LUA_YIELD;
+  *parent = parked_parent(to);
+  if (*parent == NULL)
+    task->future.node.flags &= (uint16_t)~WEFT_FLAG_NESTED;
   if (!ok) {
     note_failure(task, co, L);
     nres = 1;
   }
-  luaL_checkstack(parent, nres + 2, "too many results");
-  lua_pushboolean(parent, ok);
-  lua_xmove(co, parent, nres);
-  task->co = parent;
-  task->parent = grandparent;
+  luaL_checkstack(to, nres + 2, "too many results");
+  lua_pushboolean(to, ok);
+  lua_xmove(co, to, nres);
+  task->co = to;
   return nres + 1;
+}
+
+static int push_thread(lua_State *L, lua_State *co) {
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  return 1;
+}
+
+int weft_co_push_parent(struct weft_task *task, lua_State *L) {
+  const struct weft_chain *mine = task->future.node.loop->vm->chain;
+  /* One that was resumed by a coroutine is tied to it when that one yields. */
+  return mine->parent != NULL ? push_thread(L, mine->parent) : 0;
 }
 
 /* [L: coroutine args...] Leaves the results on L. */
@@ -113,24 +126,15 @@ static int return_now(struct weft_task *task, lua_State *co, lua_State *L,
 
 /* The child has parked: links it to L, and yields from L. */
 static int park_parent(struct weft_task *task, lua_State *co, lua_State *L) {
-  struct weft_chain *mine = task->future.node.loop->vm->chain;
-  lua_State *parent = mine->parent;
-  if (task->co == co) {
-    task->parent = L;
-  } else {
-    lua_pushthread(L);
-    lua_xmove(L, co, 1);
-    lua_replace(co, 3);
-  }
+  lua_settop(co, 2); /* mark object, or mark coroutine */
+  lua_pushthread(L);
+  lua_xmove(L, co, 1);
+  task->future.node.flags |= WEFT_FLAG_NESTED;
   lua_settop(L, 1);
   weft_co_push_mark(L);
   lua_insert(L, 1); /* mark co */
-  if (parent != NULL) {
-    lua_pushthread(parent);
-    lua_xmove(parent, L, 1);
-  } else {
-    lua_pushnil(L); /* the next one out will fill it in, if there is one */
-  }
+  if (!weft_co_push_parent(task, L))
+    lua_pushnil(L); /* the next one out will replace it, if there is one */
   return lua_yield(L, 3);
 }
 

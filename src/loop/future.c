@@ -81,10 +81,6 @@ static void set_value(struct weft_future *f, enum weft_value value) {
 
 /* Keeps the `n` values on the top of L in the struct, if that can be. */
 static int keep_scalar(lua_State *L, struct weft_future *f, int n) {
-  if (n == 0) {
-    set_value(f, WEFT_VALUE_NONE);
-    return 1;
-  }
   if (n != 1)
     return 0;
   switch (lua_type(L, -1)) {
@@ -112,6 +108,8 @@ static int keep_scalar(lua_State *L, struct weft_future *f, int n) {
 
 /* [-n, +0, m] */
 static void keep_values(lua_State *L, struct weft_future *f, int idx, int n) {
+  if (n == 0)
+    return; /* WEFT_VALUE_NONE, as it was made */
   if (keep_scalar(L, f, n)) {
     lua_pop(L, n);
     return;
@@ -178,22 +176,37 @@ static void wake_waiters(struct weft_future *f) {
   }
 }
 
-/* Schedules extra.callbacks, each with the future as its argument. */
-static void schedule_callbacks(lua_State *L, struct weft_future *f, int idx) {
+/* Schedules extra.callbacks, each with the future, which is the argument. */
+static int schedule_callbacks(lua_State *L) {
+  struct weft_future *f = lua_touserdata(L, 1);
   int i, n;
-  luaL_checkstack(L, 6, NULL);
-  weft_future_extra(L, f, idx);
-  lua_getfield(L, -1, "callbacks"); /* extra callbacks */
+  weft_future_extra(L, f, 1);
+  lua_getfield(L, -1, "callbacks"); /* future extra callbacks */
   n = (int)weft_lua_objlen(L, -1);
   f->node.flags &= (uint16_t)~WEFT_FLAG_CALLBACKS;
   for (i = 1; i <= n; i++) {
     lua_rawgeti(L, -1, i);
-    push_self(L, f, idx < 0 ? idx - 3 : idx);
+    lua_pushvalue(L, 1);
     weft_callback_soon(L, f->node.loop, 2);
   }
   lua_pushnil(L);
   lua_setfield(L, -3, "callbacks");
-  lua_pop(L, 2);
+  return 0;
+}
+
+/* As in asyncio, callbacks run before the tasks that the outcome wakes; but an
+ * error, for want of memory, must not keep these asleep. */
+static void tell_everyone(lua_State *L, struct weft_future *f, int idx) {
+  int status = LUA_OK;
+  if (f->node.flags & WEFT_FLAG_CALLBACKS) {
+    luaL_checkstack(L, 3, NULL);
+    lua_pushcfunction(L, schedule_callbacks);
+    push_self(L, f, idx < 0 ? idx - 1 : idx);
+    status = lua_pcall(L, 1, 0, 0);
+  }
+  wake_waiters(f);
+  if (status != LUA_OK)
+    lua_error(L);
 }
 
 void weft_future_complete(lua_State *L, struct weft_future *f, int idx,
@@ -206,9 +219,7 @@ void weft_future_complete(lua_State *L, struct weft_future *f, int idx,
     else
       watch_failure(L, f, idx);
   }
-  wake_waiters(f);
-  if (f->node.flags & WEFT_FLAG_CALLBACKS)
-    schedule_callbacks(L, f, idx);
+  tell_everyone(L, f, idx);
 }
 
 static void retrieve(lua_State *L, struct weft_future *f, int idx) {

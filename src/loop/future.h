@@ -50,7 +50,8 @@ enum weft_flag {
   WEFT_FLAG_EXPIRED = 1 << 8,  /* a scope of it may have expired */
   WEFT_FLAG_SHIELDED = 1 << 9, /* its wait is not passed on to what it awaits */
   WEFT_FLAG_WAKE_STACK = 1 << 10, /* the resume values are on its stack */
-  WEFT_FLAG_WAKE_INTERRUPT = 1 << 11
+  WEFT_FLAG_WAKE_INTERRUPT = 1 << 11,
+  WEFT_FLAG_NESTED = 1 << 12 /* the innermost coroutine has a resumer */
 };
 
 struct weft_future {

@@ -5,6 +5,7 @@
  */
 #include "loop/latch.h"
 
+#include "base/prefetch.h"
 #include "loop/loop.h"
 
 static void abort_latch(struct weft_task *task) {
@@ -69,16 +70,19 @@ int weft_latch_add(struct weft_latch *latch, struct weft_future *future,
   return 0;
 }
 
-void weft_watch_complete(struct weft_watch *watch) {
-  struct weft_latch *latch = watch->latch;
-  weft_list_remove(&watch->sibling);
-  latch->npending--;
-  complete(watch);
-  if (latch->task != NULL && weft_latch_is_open(latch, latch->until)) {
-    struct weft_task *task = latch->task;
+void weft_latch_wake(struct weft_latch *latch) {
+  struct weft_task *task = latch->task;
+  if (task != NULL && weft_latch_is_open(latch, latch->until)) {
     latch->task = NULL;
     weft_task_wake(task);
   }
+}
+
+void weft_watch_complete(struct weft_watch *watch) {
+  weft_list_remove(&watch->sibling);
+  watch->latch->npending--;
+  complete(watch);
+  weft_latch_wake(watch->latch);
 }
 
 int weft_latch_park(struct weft_latch *latch, struct weft_task *task,
@@ -138,9 +142,13 @@ int weft_waitlist_wake(struct weft_waitlist *list, lua_State *L, int n) {
   struct weft_task *task = weft_task_of(list->tasks.next);
   if (weft_list_is_empty(&list->tasks))
     return 0;
-  if (!lua_checkstack(task->co, n + 2))
+  if (n > LUA_MINSTACK / 2 && !lua_checkstack(task->co, n + 2))
     return luaL_error(L, "too many values");
   weft_list_remove(&task->future.node.link);
-  weft_task_wake_with(task, L, n);
+  if (n == 0)
+    weft_task_wake(task);
+  else
+    weft_task_wake_with(task, L, n);
+  weft_prefetch(list->tasks.next);
   return 1;
 }

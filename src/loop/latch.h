@@ -57,7 +57,10 @@ int weft_latch_park(struct weft_latch *latch, struct weft_task *task,
 /* Takes the index of the next completed future; 0 when there is none. */
 uint32_t weft_latch_take(struct weft_latch *latch);
 
-/* Stops watching. Idempotent; calls no Lua. */
+/* Wakes the task parked on it, if there is one and nothing more to wait for. */
+void weft_latch_wake(struct weft_latch *latch);
+
+/* Stops watching; wakes nobody. Idempotent; calls no Lua. */
 void weft_latch_close(struct weft_latch *latch);
 
 /* To be called by the future that completed. */

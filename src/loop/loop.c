@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/prefetch.h"
 #include "loop/callback.h"
 #include "loop/handle.h"
 #include "loop/task.h"
@@ -22,9 +23,9 @@
 #define BURST_SHORT 20000u /* ns; a burst below this may grow */
 #define BURST_LONG 200000u /* ns; one above this shrinks */
 
-#define IDLE_WAIT_MS                                       \
-  86400000u /* run_forever with nothing to wait for: a day \
-             */
+#define TRIM_EVERY UINT64_C(1000000000) /* ns between two looks at the pool */
+
+#define IDLE_WAIT_MS 86400000u /* nothing to wait for, or an endless sleep */
 
 /* --- opening and closing ------------------------------------------------- */
 
@@ -143,9 +144,15 @@ uint64_t weft_loop_now(const struct weft_loop *loop) {
   return loop->is_virtual ? loop->now : uv_hrtime();
 }
 
+/* To a timer without end (sleep(math.huge)) a virtual clock cannot jump. */
+static int has_timer(const struct weft_loop *loop) {
+  return loop->is_virtual ? weft_timers_next(&loop->timers) != UINT64_MAX
+                          : loop->timers.count != 0;
+}
+
 int weft_loop_can_wake(const struct weft_loop *loop) {
   return !weft_list_is_empty(&loop->ready) ||
-         !weft_list_is_empty(&loop->batch) || loop->timers.count != 0 ||
+         !weft_list_is_empty(&loop->batch) || has_timer(loop) ||
          uv_loop_alive(&loop->uv);
 }
 
@@ -195,6 +202,14 @@ static void step_timed(struct weft_loop *loop, struct weft_node *node,
     report_slow(loop, L, kind, id, seconds);
 }
 
+/* Asks for the coroutine of the next task and the struct of the one after. */
+static void look_ahead(const struct weft_list *queue) {
+  const struct weft_list *next = queue->next;
+  weft_prefetch(next->next);
+  if (next != queue && ((const struct weft_node *)next)->kind == WEFT_KIND_TASK)
+    weft_prefetch(((const struct weft_task *)next)->co);
+}
+
 /* Rounds of the ready queue; each runs what was ready at its start. */
 static void run_ready(struct weft_loop *loop, lua_State *L,
                       const struct weft_node *until) {
@@ -204,6 +219,7 @@ static void run_ready(struct weft_loop *loop, lua_State *L,
     weft_list_splice(&loop->batch, &loop->ready);
     while ((link = weft_list_pop(&loop->batch)) != NULL) {
       steps++;
+      look_ahead(&loop->batch);
       if (loop->gc_every_step)
         lua_gc(L, LUA_GCCOLLECT, 0);
       if (loop->is_debugging)
@@ -223,8 +239,7 @@ static void pace(struct weft_loop *loop, uint64_t now) {
   if (took < BURST_SHORT && loop->burst < BURST_MAX)
     loop->burst *= 2;
   else if (took > BURST_LONG)
-    weft_timer_init(&loop->trap);
-  loop->burst = 1;
+    loop->burst = 1;
 }
 
 static void on_timer(uv_timer_t *timer) {
@@ -250,7 +265,7 @@ static void poll_blocking(struct weft_loop *loop, int forever) {
     poll_until(loop, next);
   } else if (uv_loop_alive(&loop->uv)) {
     uv_run(&loop->uv, UV_RUN_ONCE);
-  } else if (forever) {
+  } else if (forever || has_timer(loop)) {
     poll_until(loop, uv_hrtime() + IDLE_WAIT_MS * UINT64_C(1000000));
   }
 }
@@ -268,6 +283,8 @@ static void poll(struct weft_loop *loop, int block, int forever) {
   if (!loop->is_virtual)
     loop->now = loop->polled;
   weft_timers_expire(&loop->timers, loop->now);
+  if (loop->polled - loop->trimmed > TRIM_EVERY)
+    weft_loop_trim_pool(loop);
 }
 
 static int turn(struct weft_loop *loop, lua_State *L, int block, int forever,

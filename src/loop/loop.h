@@ -39,10 +39,15 @@ struct weft_loop {
   uint64_t epoch;    /* ns at which the loop was made */
   struct weft_thread *pool;
   uint32_t *free_slots;
+  uint32_t *uses;       /* of a function's slot: tasks that will start it */
+  const void *function; /* the last one anchored, while it is in use */
+  uint32_t function_slot;
   uint32_t pool_count, pool_capacity;
   uint32_t free_count, free_capacity;
   uint32_t slot_top, slot_capacity; /* slots used so far; length of anchors */
   uint32_t tasks;                   /* live */
+  uint32_t peak;                    /* most live ones since the last trim */
+  uint64_t trimmed;                 /* ns at which the pool was trimmed */
   uint32_t last_id;
   uint32_t burst; /* steps between two polls */
   uint64_t steps; /* since the loop was made */
@@ -104,6 +109,15 @@ void weft_loop_notify(struct weft_loop *loop);
 uint32_t weft_loop_take_slot(struct weft_loop *loop, lua_State *L);
 void weft_loop_free_slot(struct weft_loop *loop, uint32_t slot);
 
+/* Anchors the function at `idx` for a task that has not started; tasks made one
+ * after the other from one function share its slot. 0 when memory is out.
+ * [-0, +0, m] */
+uint32_t weft_loop_keep_function(struct weft_loop *loop, lua_State *L, int idx);
+
+/* Pushes the function on `co` and ends that task's use of the slot. */
+void weft_loop_take_function(struct weft_loop *loop, uint32_t slot,
+                             lua_State *co);
+
 /* The task or callback anchored in a slot, or NULL. */
 struct weft_node *weft_loop_anchored(struct weft_loop *loop, uint32_t slot);
 
@@ -118,6 +132,9 @@ void weft_loop_drop_thread(struct weft_loop *loop, struct weft_thread thread);
 
 /* Sets what the Lua fast paths ask: may a wait go on without a check? */
 void weft_loop_set_gate(struct weft_loop *loop, int open);
+
+/* Drops pooled threads beyond what the recent past needed. */
+void weft_loop_trim_pool(struct weft_loop *loop);
 
 /* Calls the report function with the top `n` values of L as its arguments, on a
  * thread of its own; an error in it goes to stderr. [-n, +0, m] */

@@ -69,15 +69,20 @@ struct pending {
   int mask, count, code;
 };
 
-static void on_instruction(lua_State *L, lua_Debug *ar) {
+static int restore_hook(lua_State *L) {
   struct pending pending;
-  (void)ar;
+  luaL_checkstack(L, 1, NULL);
   push_key(L, &pending_key);
   lua_rawget(L, LUA_REGISTRYINDEX);
   memcpy(&pending, lua_touserdata(L, -1), sizeof(pending));
   lua_pop(L, 1);
   lua_sethook(L, pending.hook, pending.mask, pending.count);
-  weft_raise(L, pending.code);
+  return pending.code;
+}
+
+static void on_instruction(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  weft_raise(L, restore_hook(L));
 }
 
 void weft_raise_in(lua_State *co, int code) {
@@ -91,4 +96,9 @@ void weft_raise_in(lua_State *co, int code) {
   pending->code = code;
   lua_rawset(co, LUA_REGISTRYINDEX);
   lua_sethook(co, on_instruction, LUA_MASKCOUNT, 1);
+}
+
+void weft_raise_undo(lua_State *co) {
+  if (lua_gethook(co) == on_instruction)
+    restore_hook(co);
 }

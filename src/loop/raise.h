@@ -24,4 +24,8 @@ int weft_raise_kind(lua_State *L, const char *kind, const char *format, ...);
  * it was, so that its own pcall can catch it. */
 void weft_raise_in(lua_State *co, int code);
 
+/* To be called once `co` was resumed after that: takes back a raise that it
+ * ended or yielded without, having run nothing but C. */
+void weft_raise_undo(lua_State *co);
+
 #endif

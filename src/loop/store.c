@@ -13,18 +13,15 @@
 #include "loop/task.h"
 
 #define FIRST_SLOTS 64u
-#define POOL_MAX                                              \
-  1024u /* finished threads kept for reuse, about 0.5 KB each \
-         */
+#define POOL_MIN 1024u /* finished threads always kept, 0.5 KB each */
 
 /* --- anchors ------------------------------------------------------------- */
 
 /* A new, larger array; storing into the old one past its end would make it grow
  * through its hash part, at twice the memory. */
 static void grow_anchors(struct weft_loop *loop, lua_State *L) {
-  uint32_t capacity = loop->slot_capacity != 0
-                          ? loop->slot_capacity + loop->slot_capacity / 2
-                          : FIRST_SLOTS;
+  uint32_t capacity =
+      loop->slot_capacity != 0 ? loop->slot_capacity * 2 : FIRST_SLOTS;
   uint32_t i;
   luaL_checkstack(L, 4, NULL);
   lua_createtable(L, (int)capacity, 0);
@@ -43,17 +40,22 @@ static void grow_anchors(struct weft_loop *loop, lua_State *L) {
   loop->slot_capacity = capacity;
 }
 
+static int resize(struct weft_loop *loop, uint32_t **array) {
+  uint32_t *larger = weft_realloc(&loop->vm->mem, *array,
+                                  loop->slot_capacity * sizeof(**array));
+  if (larger == NULL)
+    return -1;
+  *array = larger;
+  return 0;
+}
+
 /* The list of free slots must be able to hold every slot, so that freeing one
  * cannot fail. */
 static int reserve_free_slots(struct weft_loop *loop) {
-  uint32_t *slots;
   if (loop->free_capacity >= loop->slot_capacity)
     return 0;
-  slots = weft_realloc(&loop->vm->mem, loop->free_slots,
-                       loop->slot_capacity * sizeof(*slots));
-  if (slots == NULL)
+  if (resize(loop, &loop->free_slots) != 0 || resize(loop, &loop->uses) != 0)
     return -1;
-  loop->free_slots = slots;
   loop->free_capacity = loop->slot_capacity;
   return 0;
 }
@@ -72,6 +74,37 @@ void weft_loop_free_slot(struct weft_loop *loop, uint32_t slot) {
   lua_pushboolean(loop->home, 0);
   lua_rawseti(loop->home, WEFT_HOME_ANCHORS, (int)slot);
   loop->free_slots[loop->free_count++] = slot;
+}
+
+uint32_t weft_loop_keep_function(struct weft_loop *loop, lua_State *L,
+                                 int idx) {
+  const void *function = lua_topointer(L, idx);
+  uint32_t slot = loop->function_slot;
+  if (function == loop->function) {
+    loop->uses[slot - 1]++;
+    return slot;
+  }
+  slot = weft_loop_take_slot(loop, L);
+  if (slot == 0)
+    return 0;
+  lua_pushvalue(L, idx);
+  lua_xmove(L, loop->home, 1);
+  lua_rawseti(loop->home, WEFT_HOME_ANCHORS, (int)slot);
+  loop->uses[slot - 1] = 1;
+  loop->function = function;
+  loop->function_slot = slot;
+  return slot;
+}
+
+void weft_loop_take_function(struct weft_loop *loop, uint32_t slot,
+                             lua_State *co) {
+  lua_rawgeti(loop->home, WEFT_HOME_ANCHORS, (int)slot);
+  lua_xmove(loop->home, co, 1);
+  if (--loop->uses[slot - 1] != 0)
+    return;
+  if (slot == loop->function_slot)
+    loop->function = NULL;
+  weft_loop_free_slot(loop, slot);
 }
 
 static int has_metatable(lua_State *home, int which) {
@@ -113,20 +146,38 @@ void weft_loop_drop_thread(struct weft_loop *loop, struct weft_thread thread) {
   weft_loop_free_slot(loop, thread.slot);
 }
 
+static int grow_pool(struct weft_loop *loop) {
+  uint32_t capacity = loop->pool_capacity != 0 ? loop->pool_capacity * 2 : 64;
+  struct weft_thread *pool =
+      weft_realloc(&loop->vm->mem, loop->pool, capacity * sizeof(*pool));
+  if (pool == NULL)
+    return -1;
+  loop->pool = pool;
+  loop->pool_capacity = capacity;
+  return 0;
+}
+
 void weft_loop_give_thread(struct weft_loop *loop, struct weft_thread thread) {
-  if (loop->pool == NULL) {
-    loop->pool = weft_malloc(&loop->vm->mem, POOL_MAX * sizeof(*loop->pool));
-    loop->pool_capacity = loop->pool != NULL ? POOL_MAX : 0;
-  }
-  if (loop->pool_count < loop->pool_capacity)
+  if (loop->pool_count < loop->pool_capacity || grow_pool(loop) == 0)
     loop->pool[loop->pool_count++] = thread;
   else
     weft_loop_drop_thread(loop, thread);
 }
 
+void weft_loop_trim_pool(struct weft_loop *loop) {
+  uint32_t keep = loop->peak > POOL_MIN ? loop->peak : POOL_MIN;
+  while (loop->pool_count > keep)
+    weft_loop_drop_thread(loop, loop->pool[--loop->pool_count]);
+  loop->peak = loop->tasks;
+  loop->trimmed = loop->polled;
+}
+
 void weft_loop_free_store(struct weft_loop *loop) {
   weft_free(&loop->vm->mem, loop->pool);
   weft_free(&loop->vm->mem, loop->free_slots);
+  weft_free(&loop->vm->mem, loop->uses);
+  loop->uses = NULL;
+  loop->function = NULL;
   loop->pool = NULL;
   loop->free_slots = NULL;
   loop->pool_count = loop->pool_capacity = 0;

@@ -6,37 +6,44 @@
 #include "loop/task.h"
 
 #include "base/err.h"
+#include "base/prefetch.h"
 #include "loop/loop.h"
 #include "loop/raise.h"
 #include "loop/scope.h"
 
 /* --- making and ending --------------------------------------------------- */
 
-/* Anchors the function (nargs = 0) or a thread with function and arguments.
- * [L: fn args... userdata] */
-static int anchor_start(struct weft_task *task, lua_State *L, int fn,
-                        int nargs) {
+/* Anchors the userdata on the top of L and the function until the task starts:
+ * most tasks take no arguments and run one after the other, on one thread. */
+static int anchor_function(struct weft_task *task, lua_State *L, int fn) {
   struct weft_loop *loop = task->future.node.loop;
-  struct weft_thread thread;
-  if (nargs == 0) {
-    task->thread = weft_loop_take_slot(loop, L);
-    if (task->thread == 0)
-      return -1;
-    lua_pushvalue(L, fn);
-    lua_xmove(L, loop->home, 1);
-    lua_rawseti(loop->home, WEFT_HOME_ANCHORS, (int)task->thread);
-    return 0;
-  }
-  thread = weft_loop_take_thread(loop, L);
+  task->thread = weft_loop_keep_function(loop, L, fn);
+  if (task->thread == 0)
+    return -1;
+  lua_pushvalue(L, -1);
+  lua_xmove(L, loop->home, 1);
+  lua_rawseti(loop->home, WEFT_HOME_ANCHORS, (int)task->slot);
+  return 0;
+}
+
+/* Anchors the userdata on the top of L, and moves the function and its
+ * arguments to a thread. */
+static int anchor_thread(struct weft_task *task, lua_State *L, int fn,
+                         int nargs) {
+  struct weft_loop *loop = task->future.node.loop;
+  struct weft_thread thread = weft_loop_take_thread(loop, L);
   if (thread.co == NULL)
     return -1;
-  task->thread = thread.slot;
-  task->co = thread.co;
-  task->nargs = (uint16_t)nargs;
   if (!lua_checkstack(thread.co, nargs + 2)) {
     weft_loop_give_thread(loop, thread);
     return -1;
   }
+  lua_pushvalue(L, -1);
+  lua_xmove(L, loop->home, 1);
+  lua_rawseti(loop->home, WEFT_HOME_ANCHORS, (int)task->slot);
+  task->thread = thread.slot;
+  task->co = thread.co;
+  task->nargs = (uint16_t)nargs;
   lua_insert(L, fn);
   lua_xmove(L, thread.co, nargs + 1);
   return 0;
@@ -71,36 +78,40 @@ static void keep_origin(lua_State *L, struct weft_task *task, int idx) {
   lua_pop(L, 1);
 }
 
-struct weft_task *weft_task_new(lua_State *L, struct weft_loop *loop, int fn) {
-  int nargs = lua_gettop(L) - fn;
-  struct weft_task *task = weft_lua_newuserdata(L, sizeof(*task));
-  lua_State *home = loop->home;
+static void init(struct weft_task *task, struct weft_loop *loop) {
   weft_future_init(&task->future, loop, WEFT_KIND_TASK);
   task->op = NULL;
-  task->co = task->parent = NULL;
+  task->co = NULL;
   task->scopes = NULL;
   task->slot = task->thread = 0;
   task->since_ms = 0;
   task->nargs = task->cancels = 0;
-  lua_pushvalue(home, WEFT_HOME_TASK);
-  lua_pushvalue(home, WEFT_HOME_ROOT);
-  lua_xmove(home, L, 2);
-  weft_lua_settable_of(L, -3);
+}
+
+struct weft_task *weft_task_new(lua_State *L, struct weft_loop *loop, int fn,
+                                int metatable) {
+  int nargs = lua_gettop(L) - fn;
+  struct weft_task *task = weft_lua_newuserdata(L, sizeof(*task));
+  init(task, loop);
+  lua_pushvalue(L, metatable);
   lua_setmetatable(L, -2);
-  copy_context(L, task, lua_gettop(L));
+  lua_pushvalue(loop->home, WEFT_HOME_ROOT);
+  lua_xmove(loop->home, L, 1);
+  weft_lua_settable_of(L, -2);
+  if (loop->vm->task != NULL)
+    copy_context(L, task, lua_gettop(L));
   if (loop->is_debugging)
     keep_origin(L, task, lua_gettop(L));
   task->slot = weft_loop_take_slot(loop, L);
   if (task->slot == 0)
     return NULL;
-  lua_pushvalue(L, -1);
-  lua_xmove(L, home, 1);
-  lua_rawseti(home, WEFT_HOME_ANCHORS, (int)task->slot);
-  if (anchor_start(task, L, fn, nargs) != 0) {
+  if ((nargs == 0 ? anchor_function(task, L, fn)
+                  : anchor_thread(task, L, fn, nargs)) != 0) {
     weft_loop_free_slot(loop, task->slot);
     return NULL;
   }
-  loop->tasks++;
+  if (++loop->tasks > loop->peak)
+    loop->peak = loop->tasks;
   weft_loop_push(loop, &task->future.node);
   return task;
 }
@@ -112,7 +123,7 @@ static void release(struct weft_task *task) {
     weft_scope_detach_all(task);
   if (loop->trapped == task)
     loop->trapped = NULL;
-  task->co = task->parent = NULL;
+  task->co = NULL;
   weft_loop_free_slot(loop, task->slot);
   loop->tasks--;
 }
@@ -164,17 +175,20 @@ static void finish_failed(struct weft_task *task, lua_State *L, lua_State *co) {
   release(task);
 }
 
-/* A task that was cancelled before its first step never starts. */
-static void finish_unstarted(struct weft_task *task, lua_State *L) {
+/* Ends a task that never started: cancelled before that, or there is no memory
+ * for it. The `n` values on the top of L are its outcome. */
+static void finish_unstarted(struct weft_task *task, lua_State *L,
+                             enum weft_state state, int n) {
   struct weft_loop *loop = task->future.node.loop;
   struct weft_thread thread = {task->co, task->thread};
   if (thread.co != NULL) {
     lua_settop(thread.co, 0);
     weft_loop_give_thread(loop, thread);
   } else {
-    weft_loop_free_slot(loop, task->thread);
+    weft_loop_take_function(loop, task->thread, L);
+    lua_pop(L, 1);
   }
-  weft_future_complete(L, &task->future, 0, WEFT_CANCELLED, 0);
+  weft_future_complete(L, &task->future, 0, state, n);
   release(task);
 }
 
@@ -186,13 +200,13 @@ void weft_task_abandon(struct weft_task *task) {
   task->future.node.state = WEFT_CANCELLED;
   if (task->scopes != NULL)
     weft_scope_detach_all(task);
-  task->co = task->parent = NULL;
+  task->co = NULL;
   task->future.node.loop->tasks--;
 }
 
 /* --- a step -------------------------------------------------------------- */
 
-/* Gives an unstarted task a thread with its function. */
+/* Gives an unstarted task a thread with its function; NULL if memory is out. */
 static lua_State *start(struct weft_task *task, lua_State *L) {
   struct weft_loop *loop = task->future.node.loop;
   struct weft_thread thread;
@@ -200,10 +214,8 @@ static lua_State *start(struct weft_task *task, lua_State *L) {
     return task->co;
   thread = weft_loop_take_thread(loop, L);
   if (thread.co == NULL)
-    luaL_error(L, "not enough memory");
-  lua_rawgeti(loop->home, WEFT_HOME_ANCHORS, (int)task->thread);
-  lua_xmove(loop->home, thread.co, 1);
-  weft_loop_free_slot(loop, task->thread);
+    return NULL;
+  weft_loop_take_function(loop, task->thread, thread.co);
   task->thread = thread.slot;
   return task->co = thread.co;
 }
@@ -231,19 +243,23 @@ static int has_interrupt(const struct weft_task *task) {
 }
 
 /* Resumes coroutine after coroutine until the task parks or ends. */
-static void run(struct weft_task *task, lua_State *co, lua_State *L,
-                int nargs) {
-  int status, nres;
+static void run(struct weft_task *task, lua_State *co, lua_State *parent,
+                lua_State *L, int nargs) {
+  int status, nres, raises = 0;
   for (;;) {
-    status = weft_co_run(task, co, L, nargs, &nres);
+    status = weft_co_run(task, co, parent, L, nargs, &nres);
+    if (raises)
+      weft_raise_undo(co);
+    raises = 0;
     if (task->future.node.state != WEFT_RUNNING)
       return; /* parked, or ready again */
-    if (task->parent != NULL) {
-      nargs = weft_co_return(task, co, L, status, nres);
+    if (parent != NULL) {
+      nargs = weft_co_return(task, co, &parent, L, status, nres);
       co = task->co;
     } else if (status == LUA_YIELD) {
       lua_pop(co, nres);
       weft_raise_in(co, WEFT_EYIELD);
+      raises = 1;
       nargs = 0;
     } else if (status == LUA_OK) {
       finish_returned(task, L, co, nres);
@@ -258,23 +274,30 @@ static void run(struct weft_task *task, lua_State *co, lua_State *L,
 void weft_task_step(struct weft_task *task, lua_State *L) {
   struct weft_loop *loop = task->future.node.loop;
   struct weft_vm *vm = loop->vm;
-  lua_State *co;
+  lua_State *co, *parent = NULL;
   int nargs;
   if (task->future.node.state == WEFT_NEW) {
     if (task->cancels != 0) {
-      finish_unstarted(task, L);
+      finish_unstarted(task, L, WEFT_CANCELLED, 0);
       return;
     }
     co = start(task, L);
+    if (co == NULL) {
+      lua_pushliteral(L, "not enough memory");
+      finish_unstarted(task, L, WEFT_RAISED, 1);
+      return;
+    }
     nargs = task->nargs;
   } else {
     co = task->co;
+    if (task->future.node.flags & WEFT_FLAG_NESTED)
+      parent = lua_tothread(co, 3);
     nargs = push_resume_values(task, co);
   }
   task->future.node.state = WEFT_RUNNING;
   vm->task = task;
   weft_loop_set_gate(loop, !has_interrupt(task));
-  run(task, co, L, nargs);
+  run(task, co, parent, L, nargs);
   vm->task = NULL;
 }
 
@@ -288,6 +311,12 @@ int weft_run_outside(struct weft_loop *loop, lua_State *co, lua_State *L,
   vm->running = NULL;
   weft_loop_set_gate(loop, 0);
   status = weft_lua_resume(co, L, nargs, &nres);
+  while (status == LUA_YIELD) { /* there is nobody to yield to */
+    lua_pop(co, nres);
+    weft_raise_in(co, WEFT_EYIELD);
+    status = weft_lua_resume(co, L, 0, &nres);
+    weft_raise_undo(co);
+  }
   weft_loop_set_gate(loop, gate);
   vm->task = task;
   vm->running = running;
@@ -347,12 +376,17 @@ static void count_wait(struct weft_task *task) {
 
 /* Yields the mark and the value at index 1 (or nothing). */
 static int yield(struct weft_task *task, lua_State *L, int object) {
+  int n = 1 + (object != 0);
   task->co = L;
   lua_settop(L, object != 0);
   weft_co_push_mark(L);
   if (object != 0)
     lua_insert(L, 1);
-  return lua_yield(L, 1 + (object != 0));
+  if (task->future.node.flags & WEFT_FLAG_NESTED) {
+    lua_settop(L, 2); /* mark, object or nil, parent */
+    n = 2 + weft_co_push_parent(task, L);
+  }
+  return lua_yield(L, n);
 }
 
 int weft_task_park(struct weft_task *task, lua_State *L,
@@ -377,6 +411,7 @@ int weft_task_pass(struct weft_task *task, lua_State *L) {
 }
 
 void weft_task_wake(struct weft_task *task) {
+  weft_prefetch(task->co);
   task->future.node.state = WEFT_READY;
   weft_loop_push(task->future.node.loop, &task->future.node);
 }

@@ -34,8 +34,7 @@ struct weft_task {
    * timer of a sleeping task lies over it. */
   struct weft_future future;
   const struct weft_op_class *op;
-  lua_State *co;     /* the innermost coroutine: the one to resume */
-  lua_State *parent; /* who resumed it; NULL when it is the task's own */
+  lua_State *co;             /* the innermost coroutine: the one to resume */
   struct weft_scope *scopes; /* newest first */
   uint32_t slot;             /* anchor of the userdata */
   uint32_t thread;   /* anchor of the task's own coroutine, or the function */
@@ -49,8 +48,10 @@ static inline struct weft_task *weft_task_of(struct weft_list *link) {
 }
 
 /* Makes a task that will call the function at index `fn` of L with the values
- * above it. Returns NULL when C memory is out. [-nargs, +1, m] */
-struct weft_task *weft_task_new(lua_State *L, struct weft_loop *loop, int fn);
+ * above it; the class of tasks is at index `metatable`. Returns NULL when C
+ * memory is out. [-nargs, +1, m] */
+struct weft_task *weft_task_new(lua_State *L, struct weft_loop *loop, int fn,
+                                int metatable);
 
 /* Runs one step of a ready task. Raises only for want of memory. */
 void weft_task_step(struct weft_task *task, lua_State *L);
@@ -117,19 +118,25 @@ lua_State *weft_co_parent(struct weft_task *task, lua_State *co);
  * arguments. Returns the number of results, or yields. */
 int weft_co_resume(struct weft_vm *vm, lua_State *L);
 
-/* Resumes `co` as the task's, with its top `nargs` values; the results are on
- * its top. Returns a status of lua_resume. For task.c. */
-int weft_co_run(struct weft_task *task, lua_State *co, lua_State *L, int nargs,
-                int *nres);
+/* Resumes `co`, which `parent` resumed (NULL: nobody), as the task's, with its
+ * top `nargs` values; the results are on its top. Returns a status of
+ * lua_resume. For task.c. */
+int weft_co_run(struct weft_task *task, lua_State *co, lua_State *parent,
+                lua_State *L, int nargs, int *nres);
 
-/* Hands what `co` gave (the top `nres` values, by `status`) to the coroutine
- * that resumed it, and makes that the innermost. Returns the number of values
- * to resume it with. For task.c. */
-int weft_co_return(struct weft_task *task, lua_State *co, lua_State *L,
-                   int status, int nres);
+/* Hands what `co` gave (the top `nres` values, by `status`) to `parent`, which
+ * resumed it, and makes that the innermost; *parent is then who resumed that.
+ * Returns the number of values to resume it with. For task.c. */
+int weft_co_return(struct weft_task *task, lua_State *co, lua_State **parent,
+                   lua_State *L, int status, int nres);
+
+/* Pushes, on a coroutine that is about to yield, what leads to its resumer. For
+ * task.c; only if the loop resumed it in its resumer's place. */
+int weft_co_push_parent(struct weft_task *task, lua_State *L);
 
 /* Runs a function and its arguments (the top nargs + 1 values of `co`) on `co`,
- * a thread of the pool, outside any task. Returns a status of lua_resume. */
+ * a thread of the pool, outside any task; a yield in it raises. Returns LUA_OK
+ * or the status of an error. */
 int weft_run_outside(struct weft_loop *loop, lua_State *co, lua_State *L,
                      int nargs);
 

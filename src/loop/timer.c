@@ -5,6 +5,8 @@
  */
 #include "loop/timer.h"
 
+#include "base/prefetch.h"
+
 #define ARITY 4u
 #define FIRST_CAPACITY 64u
 
@@ -118,6 +120,8 @@ uint32_t weft_timers_expire(struct weft_timers *timers, uint64_t now) {
   while (timers->count != 0 && timers->slots[0].deadline <= now) {
     struct weft_timer *timer = timers->slots[0].timer;
     weft_timer_stop(timers, timer);
+    if (timers->count != 0)
+      weft_prefetch(timers->slots[0].timer);
     timer->expire(timer);
     n++;
   }

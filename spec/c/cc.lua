@@ -1,0 +1,86 @@
+-- SPDX-License-Identifier: MIT
+-- spec.c.cc: compiles the C files beside it: programs that test C units, and modules that
+-- give a spec what plain Lua cannot do (fork, poll, kill).
+--
+-- What is made is kept in build/spec/ and made again when a source is newer.
+
+local support = require "spec.support"
+
+local M = {}
+
+local VM = rawget(_G, "jit") and "luajit" or "lua5.4"
+local FOLDER = "build/spec/" .. VM
+local CC = os.getenv("CC") or "cc"
+
+-- Without the sanitizers that a spec may be run under: they are for weft, not for cc.
+local FLAGS = "-std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Isrc -Ispec/c"
+local SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+
+local function shell(command)
+  local pipe = assert(io.popen("exec 2>&1; set -e; unset LD_PRELOAD; " .. command
+    .. "\nprintf 'status=ok'"))
+  local output = pipe:read("*a")
+  pipe:close()
+  local text, fine = output:gsub("status=ok$", "")
+  return fine == 1, text
+end
+
+-- Runs `command`, in which $out is the file to make, unless `path` is newer than `sources`.
+local function make(path, sources, command)
+  local fine, output = shell(("out=%s; new=$out.$$; mkdir -p %s\n"):format(path, FOLDER)
+    .. ('if [ -e $out ] && [ -z "$(find %s -newer $out)" ]; then :; else\n'):format(sources)
+    .. command:gsub("%$out", "$new") .. "\nmv $new $out\nfi")
+  if not fine then
+    error("cannot compile " .. path .. ":\n" .. output, 0)
+  end
+  return path
+end
+
+---The path of a program made of spec/c/NAME.c and sources of weft that know no Lua; with
+---the address sanitizer where the compiler has it.
+function M.unit(name, sources)
+  local files = ("spec/c/%s.c %s"):format(name, sources or "")
+  local command = ("%s %s %%s -o $out %s"):format(CC, FLAGS, files)
+  return make(FOLDER .. "/" .. name, files .. " spec/c src/base src/loop",
+    "if " .. command:format(SANITIZE) .. " 2>$new.log; then rm -f $new.log; else rm -f $new.log; "
+    .. command:format("") .. "; fi")
+end
+
+---The path of a program made of spec/c/NAME.c that embeds this Lua.
+function M.host(name)
+  return make(FOLDER .. "/" .. name, "spec/c", ("%s %s -o $out spec/c/%s.c -pthread -Wl,-E "
+    .. "$(pkg-config --cflags --libs %s)"):format(CC, FLAGS, name, VM))
+end
+
+---Loads the Lua module that spec/c/NAME.c is.
+function M.module(name)
+  local path = M.module_path(name)
+  local open, problem = package.loadlib("./" .. path, "luaopen_" .. name)
+  return (open or error(problem, 0))()
+end
+
+---Its path, for a script in a process of its own.
+function M.module_path(name)
+  return make(("%s/%s.so"):format(FOLDER, name), "spec/c", ("%s %s -shared -fPIC -o $out "
+    .. "spec/c/%s.c $(pkg-config --cflags %s)"):format(CC, FLAGS, name, VM))
+end
+
+---Runs Lua source as `support.script` does; it finds `weft`, and `posix`, the module of
+---spec/c/posix.c.
+function M.script(source, before)
+  return support.script(("local weft, posix = require 'weft', "
+    .. "package.loadlib(%q, 'luaopen_posix')()\n"):format("./" .. M.module_path("posix"))
+    .. source, before)
+end
+
+---Runs a program; returns what it wrote, and its status as in `support.script`.
+function M.run(path)
+  local pipe = assert(io.popen("{ " .. support.quote("./" .. path) .. "; } 2>&1; status=$?; "
+    .. "echo; echo status=$status"))
+  local output = pipe:read("*a")
+  pipe:close()
+  local text, status = output:match("^(.*)\nstatus=(%d+)\n$")
+  return text, tonumber(status)
+end
+
+return M

@@ -1,0 +1,155 @@
+-- SPDX-License-Identifier: MIT
+-- tools/docs/annotations.lua: a doc block as data: its text, its tags, the types in them.
+--
+-- Owns: which tags there are and how each is read. Knows nothing of Lua code.
+
+local annotations = {}
+
+-- ------------------------------------------------------------------- types
+
+local FIRST_OF_TYPE = {
+  '^"[^"]*"()', "^'[^']*'()", "^%b()()", "^%b{}()", "^%.%.%.()", "^%-?%d+()",
+  "^[%a_][%w_.]*%b<>()", "^[%a_][%w_.]*()",
+}
+
+local type_end
+
+-- Where a `fun(…): …` that begins at `at` ends, exclusively; nil if there is none.
+local function function_end(s, at)
+  local last = s:match("^async%s+fun%s*%b()()", at) or s:match("^fun%s*%b()()", at)
+  local following = last and s:match("^%s*:%s*()", last)
+  while following do
+    last = type_end(s, following)
+    following = last and s:match("^%s*,%s*()", last)
+  end
+  return last
+end
+
+-- Where the type that begins at `at` ends, exclusively; nil if there is none.
+function type_end(s, at)
+  local last = function_end(s, at)
+  for _, pattern in ipairs(FIRST_OF_TYPE) do
+    last = last or s:match(pattern, at)
+  end
+  while last do
+    local suffix = s:match("^%[%]()", last) or s:match("^%?()", last)
+    local union = s:match("^%s*|%s*()", last)
+    if union then return type_end(s, union) end
+    if not suffix then return last end
+    last = suffix
+  end
+end
+
+-- The type at the start of `s`, and the text that follows it; nil if there is none.
+local function take_type(s)
+  local last = type_end(s, 1)
+  if not last then return nil end
+  return s:sub(1, last - 1), s:sub(last):match("^%s*#?%s*(.-)%s*$")
+end
+
+-- -------------------------------------------------------------------- tags
+
+-- What each tag adds to its block; returns what is wrong, or nil.
+local TAGS = {}
+
+function TAGS.class(block, rest)
+  block.class, block.parent = rest:match("^([%a_][%w_.]*)%s*:?%s*([%w_.]*)$")
+  if block.parent == "" then block.parent = nil end
+  return not block.class and "wants a name, and the class that it extends if any" or nil
+end
+
+function TAGS.alias(block, rest)
+  local name, kind = rest:match("^([%a_][%w_.]*)%s*(.*)$")
+  block.alias, block.type, block.choices = name, take_type(kind or ""), {}
+  return not name and 'wants a name and a type, or values in lines of ---| "value"' or nil
+end
+
+local function add_named(list, rest, line)
+  local name, after = rest:match("^([%w_]+)%??%s+(.*)$")
+  if not name then name, after = rest:match("^(%.%.%.)%s+(.*)$") end
+  local kind, text = take_type(after or "")
+  if not kind then return "wants a name and a type" end
+  list[#list + 1] = { name = name, type = kind, text = text, line = line }
+end
+
+function TAGS.param(block, rest, line) return add_named(block.params, rest, line) end
+function TAGS.field(block, rest, line) return add_named(block.fields, rest, line) end
+
+TAGS["return"] = function(block, rest, line)
+  local kind, text = take_type(rest)
+  if not kind then return "wants a type" end
+  local name, after = text:match("^([%a_][%w_]*)%s*(.*)$")
+  if not name then name, after = text:match("^(%.%.%.)%s*(.*)$") end
+  table.insert(block.returns, { type = kind, name = name, text = after or text, line = line })
+end
+
+function TAGS.overload(block, rest, line)
+  if take_type(rest) ~= rest then return "wants a function's type" end
+  table.insert(block.overloads, { type = rest, line = line })
+end
+
+function TAGS.type(block, rest)
+  block.type = take_type(rest)
+  return not block.type and "wants a type" or nil
+end
+
+function TAGS.async(block) block.is_async = true end
+function TAGS.private(block) block.is_private = true end
+function TAGS.diagnostic() end
+
+-- ------------------------------------------------------------------ blocks
+
+-- Whether a line documents. A heading of the form `--- words -----` does not.
+function annotations.is_doc(line)
+  local content = line and line:match("^%s*%-%-%-(.*)$")
+  return content and (content == "" or not content:find("^%-") and not content:find("%-%-%-$"))
+end
+
+local function parse_line(block, content, line, report)
+  local tag, rest = content:match("^@([%w_-]*)%s*(.-)%s*$")
+  if tag then
+    block.has_tags = true
+    if not TAGS[tag] then return report(line, "unknown tag ---@" .. tag) end
+    local complaint = TAGS[tag](block, rest, line)
+    if complaint then report(line, ("---@%s %s"):format(tag, complaint)) end
+  elseif block.choices and content:find("^|") then
+    local value, text = content:match('^|%s*"([^"]*)"%s*#?%s*(.-)%s*$')
+    if not value then return report(line, '---| wants a "value" and a text') end
+    table.insert(block.choices, { value = value, text = text })
+  elseif not block.has_tags then
+    table.insert(block.text, (content:gsub("^ ", "")))
+  elseif content:find("%S") then
+    report(line, "text after a tag: it belongs above the tags")
+  end
+end
+
+-- The paragraphs of a text: the plain ones, and those that begin with "Raises".
+local function paragraphs(text)
+  local plain, raises = {}, {}
+  for part in (table.concat(text, "\n") .. "\n\n"):gmatch("(.-)\n%s*\n") do
+    if part:find("%S") then table.insert(part:find("^Raises ") and raises or plain, part) end
+  end
+  return plain, raises
+end
+
+-- The doc block that begins at the line numbered `first`, and the number of the line after
+-- it. What is wrong in it goes to report(line, why). The block:
+--   line, text (its lines), plain and raises (its paragraphs), raw (what a stub repeats),
+--   params, fields { name =, type =, text = }, returns { type =, name = or nil, text = },
+--   overloads { type = }, class, parent, alias, choices { value =, text = }, type,
+--   is_async, is_private, has_tags
+function annotations.parse(lines, first, report)
+  local block = { line = first, text = {}, raw = {}, params = {}, returns = {}, fields = {},
+    overloads = {} }
+  local line = first
+  while annotations.is_doc(lines[line]) do
+    local content = lines[line]:match("^%s*%-%-%-(.*)$")
+    parse_line(block, content, line, report)
+    if not content:find("^@diagnostic") then table.insert(block.raw, "---" .. content) end
+    line = line + 1
+  end
+  block.plain, block.raises = paragraphs(block.text)
+  return block, line
+end
+
+return annotations
