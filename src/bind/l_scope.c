@@ -13,6 +13,16 @@ static uint64_t to_deadline(lua_State *L, int idx) {
              : weft_to_ns(weft_check_number(L, idx, "the time"));
 }
 
+/* A scope in a generator that is forgotten half-way is left by its finalizer;
+ * until that has run, its coroutine must not be freed: a new one at the same
+ * address would be taken for it. [-0, +0, m] */
+static void keep_coroutine(lua_State *L) {
+  lua_createtable(L, 1, 0);
+  lua_pushthread(L);
+  lua_rawseti(L, -2, 1);
+  weft_lua_settable_of(L, -2);
+}
+
 /* scope(when or nil, is_shield) -> scope, entered in the running task */
 static int l_scope_enter(lua_State *L) {
   struct weft_vm *vm = weft_vm_of(L);
@@ -25,6 +35,8 @@ static int l_scope_enter(lua_State *L) {
   scope->task = NULL;
   lua_pushvalue(L, WEFT_UPVALUE_CLASS);
   lua_setmetatable(L, -2);
+  if (weft_co_parent(vm->task, L) != NULL)
+    keep_coroutine(L);
   if (weft_scope_enter(scope, vm->task, L, deadline, lua_toboolean(L, 2)) != 0)
     return luaL_error(L, "not enough memory");
   return 1;
