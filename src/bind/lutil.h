@@ -15,6 +15,7 @@
 #include "loop/latch.h"
 #include "loop/loop.h"
 #include "loop/raise.h"
+#include "loop/request.h"
 #include "loop/scope.h"
 #include "loop/signal.h"
 #include "loop/task.h"

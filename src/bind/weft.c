@@ -30,6 +30,7 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Latch", l_latch__gc);
   weft_new_class(L, "weft.Scope", l_scope__gc);
   weft_new_class(L, "weft.Signal", l_signal__gc);
+  weft_new_class(L, "weft.Request", weft_request_gc);
 }
 
 /* set_raise(function(kind, code, message)) */

@@ -5,12 +5,30 @@
  */
 #include "loop/handle.h"
 
+static void on_close(uv_handle_t *uv) {
+  struct weft_handle *handle = uv->data;
+  weft_free(handle->mem, handle);
+}
+
+static void close_handle(struct weft_handle *handle) {
+  if (handle->box != NULL)
+    handle->box->handle = NULL;
+  handle->box = NULL;
+  if (!uv_is_closing(&handle->uv.any))
+    uv_close(&handle->uv.any, on_close);
+}
+
+static void on_loop_close(struct weft_closer *closer) {
+  close_handle((struct weft_handle *)(void *)closer);
+}
+
 struct weft_handle *weft_handle_new(struct weft_loop *loop,
                                     struct weft_box *box) {
   struct weft_handle *handle = weft_calloc(&loop->vm->mem, sizeof(*handle));
   if (handle == NULL)
     return NULL;
   handle->mem = &loop->vm->mem;
+  handle->closer.close = on_loop_close;
   handle->box = box;
   return handle;
 }
@@ -25,26 +43,16 @@ void weft_handle_open(struct weft_handle *handle, struct weft_box *box) {
   box->handle = handle;
 }
 
-static void on_close(uv_handle_t *uv) {
-  weft_handle_free(uv->data);
-}
-
-static void close_handle(struct weft_handle *handle) {
-  if (handle->box != NULL)
-    handle->box->handle = NULL;
-  handle->box = NULL;
-  if (!uv_is_closing(&handle->uv.any))
-    uv_close(&handle->uv.any, on_close);
-}
-
 void weft_handle_close(struct weft_box *box) {
   if (box->handle != NULL)
     close_handle(box->handle);
 }
 
 static void on_walk(uv_handle_t *uv, void *arg) {
+  struct weft_closer *closer = uv->data;
   (void)arg;
-  close_handle(uv->data);
+  if (!uv_is_closing(uv))
+    closer->close(closer);
 }
 
 void weft_handle_close_all(struct weft_loop *loop) {

@@ -12,9 +12,11 @@
 
 #include <uv.h>
 
+#include "base/closer.h"
 #include "loop/loop.h"
 
 struct weft_handle {
+  struct weft_closer closer;
   struct weft_box *box; /* NULL once closing */
   struct weft_mem *mem;
   void *owner; /* for the kind of handle that it is */
@@ -39,7 +41,8 @@ void weft_handle_open(struct weft_handle *handle, struct weft_box *box);
  * callback. Idempotent; never parks, never raises. */
 void weft_handle_close(struct weft_box *box);
 
-/* Closes all handles of the loop and runs it until they are gone. */
+/* Closes all handles of the loop, of whichever layer, and runs it until they
+ * are gone and no request is under way. */
 void weft_handle_close_all(struct weft_loop *loop);
 
 #endif
