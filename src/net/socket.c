@@ -23,6 +23,7 @@ struct weft_socket {
   uint8_t is_socket;     /* else a pipe or a terminal */
   uint8_t is_connecting; /* connect was called, its outcome not asked for */
   uint8_t wanted, armed; /* sets of enum weft_direction; armed: of the poll */
+  uint8_t is_drained;    /* the last read left nothing: wait for an event */
   uint8_t is_dropped;    /* its chain is destroyed */
   uint8_t is_gone;       /* libuv has let go */
 };
@@ -86,6 +87,7 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
       WEFT_CONTAINER_OF(poll->data, struct weft_socket, closer);
   int come = (events & UV_READABLE ? WEFT_READ : 0) |
              (events & UV_WRITABLE ? WEFT_WRITE : 0);
+  socket->is_drained = 0;
   if (status < 0) {
     socket->armed = 0;
     come = WEFT_READ | WEFT_WRITE;
@@ -131,9 +133,12 @@ static ssize_t socket_recv(struct weft_filter *filter, char *data,
   ssize_t n;
   if (socket->fd < 0)
     return UV_EBADF;
+  if (socket->is_drained)
+    return UV_EAGAIN; /* so that it is polled, which tells if there is more */
   do
     n = read(socket->fd, data, size);
   while (n < 0 && errno == EINTR);
+  socket->is_drained = n > 0 && (size_t)n < size;
   if (n > 0)
     return n;
   /* The other side of a pseudo-terminal that is closed gives EIO. */

@@ -12,7 +12,7 @@
 
 /* One read from the bottom: large enough to empty a busy socket at one go, and
  * small enough that thousands of streams may have one each. */
-#define BLOCK ((size_t)64 * 1024)
+#define BLOCK WEFT_BLOCK
 
 /* Reads in a row for one stream, before the others have their turn. */
 #define READS_MAX 16
@@ -63,15 +63,14 @@ static int look(struct weft_stream *stream) {
   }
 }
 
-/* How many bytes to make room for: what is known to be needed, or a block. */
+/* How many bytes to make room for: to a read of many more than a block holds,
+ * it all goes into one that grows once. */
 static size_t block_size(const struct weft_stream *stream) {
   const struct weft_read *read = &stream->read;
   size_t used = weft_buffer_size(&stream->in);
-  if (read->kind == WEFT_READ_EXACTLY && read->size - used < BLOCK)
-    return read->size - used;
-  if (read->kind == WEFT_READ_SOME)
-    return least(read->size, BLOCK);
-  return BLOCK;
+  if (read->kind == WEFT_READ_EXACTLY && read->size - used > BLOCK)
+    return least(read->size - used, used + BLOCK);
+  return used == 0 ? BLOCK : BLOCK / 4;
 }
 
 /* Reads once. 1: there may be more at once; 0: there is not. */
@@ -83,6 +82,8 @@ static int fill(struct weft_stream *stream) {
     stream->in_error = UV_ENOMEM;
     return 1;
   }
+  if (stream->read.kind == WEFT_READ_SOME)
+    room = least(room, stream->read.size);
   n = weft_filter_recv(stream->top, at, room);
   if (n > 0)
     weft_buffer_add(&stream->in, (size_t)n);
