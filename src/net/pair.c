@@ -77,12 +77,12 @@ static void ripen(struct end *end, uint64_t now) {
   }
 }
 
-/* When receiving will give something: bytes, the end or a failure. */
+/* When receiving will give something, bytes, the end or a failure; 0: now. */
 static uint64_t readable_at(struct end *end, uint64_t now) {
   const struct arrival *first;
   ripen(end, now);
   if (end->broken != 0 || end->fault_after == 0 || end->ripe > 0)
-    return now;
+    return 0;
   first = first_arrival(end);
   return first != NULL ? first->at : end->end_at;
 }
@@ -108,7 +108,7 @@ static int schedule(struct end *end) {
   struct weft_pair_clock *clock = end->pair->clock;
   uint64_t now = now_of(end), at = WEFT_PAIR_NEVER;
   if ((end->wanted & WEFT_WRITE) && is_writable(end))
-    at = now;
+    at = 0;
   else if (end->wanted & WEFT_READ)
     at = readable_at(end, now);
   return clock->alarm(clock, index_of(end), at);

@@ -27,7 +27,8 @@ struct weft_pair_clock {
   /* Nanoseconds. */
   uint64_t (*now)(struct weft_pair_clock *clock);
   /* Calls weft_pair_ring for `end` (0 or 1) at `at`, not from within, in place
-   * of what was asked for this end before; NEVER: not at all. 0 or an error. */
+   * of what was asked for this end before; 0: as soon as can be; NEVER: not at
+   * all. 0 or an error. */
   int (*alarm)(struct weft_pair_clock *clock, int end, uint64_t at);
   /* Both ends are destroyed: it will not be used again. */
   void (*drop)(struct weft_pair_clock *clock);
