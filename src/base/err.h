@@ -31,7 +31,9 @@
   X(11, ENOTDONE, "state", "the outcome is not there yet")                     \
   X(12, EYIELD, "state",                                                       \
     "coroutine.yield outside a coroutine that somebody resumed: a task waits " \
-    "with weft.sleep, weft.await and the like")
+    "with weft.sleep, weft.await and the like")                                \
+  X(13, ERESUMED, "state",                                                     \
+    "the task's coroutine was resumed by hand in the middle of a wait")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),
