@@ -188,11 +188,16 @@ static int l_net_stream_of(lua_State *L) {
   return rc == 0 ? 1 : push_nil(L, rc);
 }
 
+/* The descriptor, or why there is none. */
 static int fd_of(lua_State *L, int idx) {
   struct l_stream *s = weft_check_stream(L, idx);
-  struct weft_socket *socket =
-      s->stream.top != NULL ? weft_socket_of(s->stream.top) : NULL;
-  return socket != NULL ? weft_socket_fd(socket) : -1;
+  struct weft_socket *socket;
+  if (s->stream.top == NULL)
+    return WEFT_ESTREAMCLOSED;
+  socket = weft_socket_of(s->stream.top);
+  if (socket == NULL)
+    return UV_ENOTSOCK;
+  return weft_socket_fd(socket) >= 0 ? weft_socket_fd(socket) : UV_EBADF;
 }
 
 static int l_net_fileno(lua_State *L) {
@@ -209,7 +214,7 @@ static int push_name(lua_State *L, int fd, name_function *get) {
   union weft_address address;
   socklen_t size = sizeof(address);
   if (fd < 0)
-    return push_nil(L, UV_EBADF);
+    return push_nil(L, fd);
   memset(&address, 0, sizeof(address));
   if (get(fd, &address.any, &size) != 0)
     return push_nil(L, -errno);
@@ -383,9 +388,10 @@ static int l_net_listener_close(lua_State *L) {
 
 static int l_net_listener_name(lua_State *L) {
   struct l_listener *listener = check_listener(L);
-  return push_name(
-      L, listener->socket != NULL ? weft_socket_fd(listener->socket) : -1,
-      getsockname);
+  return push_name(L,
+                   listener->socket != NULL ? weft_socket_fd(listener->socket)
+                                            : WEFT_ESTREAMCLOSED,
+                   getsockname);
 }
 
 /* --- errors -------------------------------------------------------------- */
