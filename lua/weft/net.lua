@@ -362,8 +362,12 @@ function Server:__tostring()
     self._name, self._count)
 end
 
--- A socket file that nobody listens on is left over from before: it may be replaced.
+-- A socket file that nobody listens on is left over from before: it may be replaced. Any other
+-- file would refuse the connection too, and is not ours.
 local function remove_stale(path)
+  if not core.is_socket_file(path) then
+    return
+  end
   local ok, e = pcall(connect_address, path, nil, {})
   if ok then
     e:close()

@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -76,6 +77,14 @@ static int l_net_address(lua_State *L) {
   lua_pushstring(L, address.any.sa_family == AF_INET    ? "inet"
                     : address.any.sa_family == AF_INET6 ? "inet6"
                                                         : "unix");
+  return 1;
+}
+
+/* is_socket_file(path) -> whether it is the file of a Unix socket */
+static int l_net_is_socket_file(lua_State *L) {
+  struct stat file;
+  lua_pushboolean(L, lstat(luaL_checkstring(L, 1), &file) == 0 &&
+                         S_ISSOCK(file.st_mode));
   return 1;
 }
 
@@ -412,6 +421,7 @@ static int l_net_error_of(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"address", l_net_address},
+    {"is_socket_file", l_net_is_socket_file},
     {"connect_start", l_net_connect_start},
     {"stream_of", l_net_stream_of},
     {"fileno", l_net_fileno},
