@@ -385,6 +385,26 @@ local function listen(address, port, opts)
   return listener
 end
 
+-- More than any system keeps waiting for an accept.
+local BACKLOG_MAX = 65535
+
+local function check_server_options(opts)
+  check_tcp_options(opts, "start_server")
+  if opts.backlog ~= nil then
+    options.count(opts.backlog, "start_server: backlog", 1)
+    if opts.backlog > BACKLOG_MAX then
+      errors.raise("type", ("start_server: backlog must be at most %d, got %s"):format(BACKLOG_MAX,
+        opts.backlog))
+    end
+  end
+  if opts.max_connections ~= nil then
+    options.count(opts.max_connections, "start_server: max_connections", 1)
+  end
+  if opts.reuse_port ~= nil then
+    options.expect(opts.reuse_port, "boolean", "start_server: reuse_port")
+  end
+end
+
 -- A copy of the options, with the default address: what only this machine can reach.
 local function server_options(opts)
   local copy = {}
@@ -395,6 +415,7 @@ local function server_options(opts)
     copy.host = copy.host == nil and "127.0.0.1" or copy.host
     copy.port = copy.port == nil and 0 or copy.port
   end
+  check_server_options(copy)
   return copy
 end
 
