@@ -125,6 +125,30 @@ describe("a handle", function()
     loop:close()
   end))
 
+  it("for which there is no descriptor is an error, and nothing is left", function()
+    local text, status = cc.script([[
+      local core = require "weft.core"
+      local blocks = core.memory()
+      local loop = weft.new_event_loop()
+      local ends = {}
+      while true do
+        local ok, r, w = pcall(posix.pipe)
+        if not ok then break end
+        ends[#ends + 1], ends[#ends + 2] = r, w
+      end
+      local last = io.open("/dev/null") -- pipe leaves one over, or none
+      for _ = 1, 5 do
+        local ok, e = pcall(loop.add_signal_handler, loop, "SIGUSR1", print)
+        print(ok, e.kind, e.code)
+      end
+      print(select(2, pcall(weft.new_event_loop)).code)
+      loop:close()
+      collectgarbage()
+      collectgarbage()
+      print(core.memory() - blocks)]], "ulimit -n 40;")
+    assert.same({ ("false\tos\tEMFILE\n"):rep(5) .. "EMFILE\n0\n", 0 }, { text, status })
+  end)
+
   it("for a loop that cannot be opened leaves nothing", support.outside(function()
     local n = 0
     repeat
