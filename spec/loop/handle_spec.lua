@@ -125,28 +125,25 @@ describe("a handle", function()
     loop:close()
   end))
 
-  it("for which there is no descriptor is an error, and nothing is left", function()
+  it("needs no descriptor of its own; a loop for which there is none is an error", function()
     local text, status = cc.script([[
       local core = require "weft.core"
       local blocks = core.memory()
       local loop = weft.new_event_loop()
-      local ends = {}
-      while true do
-        local ok, r, w = pcall(posix.pipe)
-        if not ok then break end
-        ends[#ends + 1], ends[#ends + 2] = r, w
-      end
-      local last = io.open("/dev/null") -- pipe leaves one over, or none
+      repeat until not pcall(posix.pipe)
+      local last = io.open("/dev/null") -- of an odd number one is left
+      loop:add_signal_handler("SIGUSR1", function() print "signal" loop:stop() end)
+      posix.kill(0, 10)
+      loop:run_forever()
       for _ = 1, 5 do
-        local ok, e = pcall(loop.add_signal_handler, loop, "SIGUSR1", print)
+        local ok, e = pcall(weft.new_event_loop)
         print(ok, e.kind, e.code)
       end
-      print(select(2, pcall(weft.new_event_loop)).code)
       loop:close()
       collectgarbage()
       collectgarbage()
       print(core.memory() - blocks)]], "ulimit -n 40;")
-    assert.same({ ("false\tos\tEMFILE\n"):rep(5) .. "EMFILE\n0\n", 0 }, { text, status })
+    assert.same({ "signal\n" .. ("false\tos\tEMFILE\n"):rep(5) .. "0\n", 0 }, { text, status })
   end)
 
   it("for a loop that cannot be opened leaves nothing", support.outside(function()

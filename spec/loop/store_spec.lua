@@ -140,7 +140,8 @@ describe("the store", function()
     local watch, left = watched()
     for n = 1, 3 do
       local loop = weft.new_event_loop()
-      local ok = testing.fail_allocation(n, loop.call_later, loop, 10, watch(function() return n end))
+      local ok = testing.fail_allocation(n, loop.call_later, loop, 10,
+        watch(function() return n end))
       assert.is_false(ok)
       ok = testing.fail_allocation(1, loop.create_task, loop, watch(function() return n end))
       assert.is_true(not ok or n == 3) -- then the slots are there
