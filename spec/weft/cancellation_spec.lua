@@ -335,7 +335,7 @@ WAITS["testing.sequencer"] = function()
       return weft.finally(function() return sequence(mine, function() return true end) end,
         function() waiting = waiting - 1 end)
     end,
-    wake = function() sequence(1) end, is_once = true,
+    wake = function() sequence(1) end, is_once = true, needs_task = true,
     check = function() assert.equal(0, waiting) end }
 end
 
