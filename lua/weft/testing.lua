@@ -8,6 +8,7 @@
 local weft = require "weft"
 local core = require "weft.core"
 local errors = require "weft.error"
+local await = require "weft.await"
 local options = require "weft.options"
 
 ---Tools for testing programs written with weft.
@@ -88,12 +89,12 @@ function Sequencer:__call(n, fn, ...)
   if self._claimed[n] then
     errors.raise("state", ("sequencer: block %d is there already"):format(n))
   end
+  await._checkpoint()
   self._claimed[n] = true
-  while self._next < n do
-    self:_event(self._next):wait()
-    if self._broken then
-      errors.raise("state", ("sequencer: block %d cannot come, an earlier one failed"):format(n))
-    end
+  local ok, e = errors.guarded(self._wait_for, self, n)
+  if not ok then
+    self:_break(n)
+    error(e, 0)
   end
   return self:_leave(n, errors.guarded(fn or function() end, ...))
 end
@@ -103,11 +104,31 @@ function Sequencer:_event(n)
   return self._events[n]
 end
 
+-- `_broken` is the first block that failed: those before it can still come.
+function Sequencer:_wait_for(n)
+  while self._next < n and not (self._broken and self._broken < n) do
+    self:_event(self._next):wait()
+  end
+  if self._broken and self._broken < n then
+    errors.raise("state", ("sequencer: block %d cannot come, an earlier one failed"):format(n))
+  end
+end
+
+-- Lets everyone look again whether its block can still come.
+function Sequencer:_break(n)
+  self._broken = math.min(self._broken or n, n)
+  local events = self._events
+  self._events = {}
+  for _, event in pairs(events) do
+    event:set()
+  end
+end
+
 function Sequencer:_leave(n, ok, ...)
-  self._broken = self._broken or not ok
   self._next = n + 1
   self:_event(n):set()
   if not ok then
+    self:_break(n)
     error((...), 0)
   end
   return ...
@@ -116,7 +137,7 @@ end
 ---Makes a sequencer: `seq(1, fn)`, `seq(2, fn)`, … in whichever tasks run in that order.
 ---@return weft.testing.Sequencer
 function M.sequencer()
-  return setmetatable({ _next = 1, _events = {}, _claimed = {}, _broken = false }, Sequencer)
+  return setmetatable({ _next = 1, _events = {}, _claimed = {} }, Sequencer)
 end
 
 --- leaks ------------------------------------------------------------------------
