@@ -119,5 +119,6 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_callback(L);
   weft_open_stream(L);
   weft_open_net(L);
+  weft_open_pair(L);
   return 1;
 }
