@@ -31,7 +31,11 @@
   X(11, ENOTDONE, "state", "the outcome is not there yet")                     \
   X(12, EYIELD, "state",                                                       \
     "coroutine.yield outside a coroutine that somebody resumed: a task waits " \
-    "with weft.sleep, weft.await and the like")
+    "with weft.sleep, weft.await and the like")                                \
+  X(13, ETLS, "tls", "TLS failed")                                             \
+  X(14, ETLSEOF, "connection",                                                 \
+    "the peer closed the connection without close_notify")                     \
+  X(15, ETLSHELLO, "state", "the handshake waits for its context")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),
