@@ -119,6 +119,7 @@ void weft_loop_close(struct weft_loop *loop) {
   abandon_all(loop);
   weft_timers_deinit(&loop->timers);
   weft_loop_free_store(loop);
+  weft_block_trim(&loop->vm->mem);
   if (loop->pid == (long)getpid())
     weft_handle_close_all(loop);
   lua_settop(loop->home, WEFT_HOME_SIZE);
