@@ -39,19 +39,36 @@ static int end_unclean(struct weft_tls *tls) {
   return WEFT_ETLSEOF;
 }
 
-static int fail(struct weft_tls *tls) {
-  if (tls->below_error == UV_EOF)
+static int is_failure(int code) {
+  return code != 0 && code != UV_EAGAIN && code != UV_EOF;
+}
+
+/* What failed first is the reason: OpenSSL may have tried to send an alert
+ * after that, in vain. */
+static int fail(struct weft_tls *tls, int why) {
+  if (tls->error.text[0] != '\0')
+    return break_off(tls, WEFT_ETLS);
+  if (tls->read_error == UV_EOF)
     return break_off(tls, end_unclean(tls));
-  if (tls->below_error != 0 && tls->below_error != UV_EAGAIN)
-    return break_off(tls, tls->below_error);
+  if (is_failure(tls->read_error))
+    return break_off(tls, tls->read_error);
+  if (why == SSL_ERROR_SYSCALL && is_failure(tls->write_error))
+    return break_off(tls, tls->write_error);
   weft_tls_error_drain(&tls->error, NULL);
   return break_off(tls, WEFT_ETLS);
+}
+
+/* To be called before each function of OpenSSL that moves bytes. */
+static void begin(struct weft_tls *tls) {
+  ERR_clear_error();
+  tls->read_error = tls->write_error = 0;
 }
 
 /* What a call in `direction` gives whose OpenSSL function returned `rc`. */
 static int outcome(struct weft_tls *tls, int rc,
                    enum weft_direction direction) {
-  switch (SSL_get_error(tls->ssl, rc)) {
+  int why = SSL_get_error(tls->ssl, rc);
+  switch (why) {
   case SSL_ERROR_WANT_READ:
     tls->needs[direction] = WEFT_READ;
     return UV_EAGAIN;
@@ -66,7 +83,7 @@ static int outcome(struct weft_tls *tls, int rc,
     tls->in_error = UV_EOF;
     return UV_EOF;
   default:
-    return fail(tls);
+    return fail(tls, why);
   }
 }
 
@@ -110,10 +127,9 @@ static int tls_connect(struct weft_filter *filter) {
       return rc;
     tls->is_below_up = 1;
   }
-  ERR_clear_error();
+  begin(tls);
   if (!tls->is_prepared && (rc = prepare(tls)) != 0)
     return rc;
-  tls->below_error = 0;
   rc = SSL_do_handshake(tls->ssl);
   if (rc != 1)
     return outcome(tls, rc, WEFT_CONNECT);
@@ -126,9 +142,15 @@ static int tls_needs(struct weft_filter *filter,
   struct weft_tls *tls = to_tls(filter);
   enum weft_direction needs = tls->needs[direction];
   if (!tls->is_below_up)
-    needs = WEFT_CONNECT;
-  else if (needs == 0)
-    needs = direction == WEFT_WRITE ? WEFT_WRITE : WEFT_READ;
+    return weft_filter_needs(filter->below, WEFT_CONNECT);
+  if (needs != 0)
+    return weft_filter_needs(filter->below, needs);
+  needs = direction == WEFT_WRITE ? WEFT_WRITE : WEFT_READ;
+  /* Who reads in portions may stop before UV_EAGAIN, with bytes left in
+   * OpenSSL that no event below will announce: one that comes soon must do. */
+  if (needs == WEFT_READ && SSL_has_pending(tls->ssl))
+    return weft_filter_needs(filter->below, WEFT_READ) |
+           weft_filter_needs(filter->below, WEFT_WRITE);
   return weft_filter_needs(filter->below, needs);
 }
 
@@ -142,14 +164,14 @@ static ssize_t tls_recv(struct weft_filter *filter, char *data, size_t size) {
   if (tls->in_error != 0)
     return tls->in_error;
   do {
-    ERR_clear_error();
-    tls->below_error = 0;
+    begin(tls);
     rc = SSL_read_ex(tls->ssl, data + total, size - total, &done);
     if (rc != 1) {
       rc = outcome(tls, rc, WEFT_READ);
       return total > 0 ? (ssize_t)total : rc; /* a failure comes again */
     }
     total += done;
+    tls->needs[WEFT_READ] = 0;
   } while (total < size && SSL_has_pending(tls->ssl));
   return (ssize_t)total;
 }
@@ -179,8 +201,7 @@ static uv_buf_t next_chunk(const uv_buf_t *bufs, unsigned count, size_t skip,
 static ssize_t send_chunk(struct weft_tls *tls, uv_buf_t chunk) {
   size_t done;
   int rc;
-  ERR_clear_error();
-  tls->below_error = 0;
+  begin(tls);
   rc = SSL_write_ex(tls->ssl, chunk.base,
                     chunk.len < RECORD ? chunk.len : RECORD, &done);
   if (rc == 1) {
@@ -223,8 +244,7 @@ static int tls_shutdown(struct weft_filter *filter) {
   struct weft_tls *tls = to_tls(filter);
   int rc;
   if (tls->is_up && !tls->is_shut && tls->out_error == 0) {
-    ERR_clear_error();
-    tls->below_error = 0;
+    begin(tls);
     rc = SSL_shutdown(tls->ssl);
     if (rc < 0) {
       rc = outcome(tls, rc, WEFT_WRITE);

@@ -4,21 +4,27 @@
  * below, straight from and into OpenSSL's own buffers.
  *
  * Invariant: what the filter below said other than a number of bytes is in
- * tls->below_error; OpenSSL only hears "again" or "no".
+ * tls->read_error and write_error; OpenSSL only hears "again" or "no".
  */
 #include <openssl/bio.h>
 
 #include "net/tls_internal.h"
 
+/* After -1 OpenSSL remembers that it must go on, after 0 not always: an alert
+ * that was half sent would count as sent. */
+static int answer(ssize_t rc) {
+  return rc > 0 ? 1 : rc == UV_EOF ? 0 : -1;
+}
+
 static int on_read(BIO *bio, char *data, size_t size, size_t *done) {
   struct weft_tls *tls = BIO_get_data(bio);
   ssize_t rc = weft_filter_recv(tls->filter.below, data, size);
   BIO_clear_retry_flags(bio);
-  tls->below_error = rc < 0 ? (int)rc : 0;
+  tls->read_error = rc < 0 ? (int)rc : 0;
   *done = rc > 0 ? (size_t)rc : 0;
   if (rc == UV_EAGAIN)
     BIO_set_retry_read(bio);
-  return rc > 0;
+  return answer(rc);
 }
 
 static int on_write(BIO *bio, const char *data, size_t size, size_t *done) {
@@ -29,11 +35,11 @@ static int on_write(BIO *bio, const char *data, size_t size, size_t *done) {
   buf.len = size;
   rc = weft_filter_send(tls->filter.below, &buf, 1);
   BIO_clear_retry_flags(bio);
-  tls->below_error = rc < 0 ? (int)rc : 0;
+  tls->write_error = rc < 0 ? (int)rc : 0;
   *done = rc > 0 ? (size_t)rc : 0;
   if (rc == UV_EAGAIN)
     BIO_set_retry_write(bio);
-  return rc > 0;
+  return answer(rc);
 }
 
 static long on_control(BIO *bio, int command, long number, void *pointer) {
@@ -42,7 +48,7 @@ static long on_control(BIO *bio, int command, long number, void *pointer) {
   (void)pointer;
   switch (command) {
   case BIO_CTRL_EOF:
-    return tls->below_error == UV_EOF;
+    return tls->read_error == UV_EOF;
   case BIO_CTRL_FLUSH:
     return 1; /* nothing is held back */
   default:

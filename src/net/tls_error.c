@@ -40,6 +40,8 @@ static const struct {
     {ERR_LIB_SSL, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
      "the peer refused the handshake: no shared cipher, or no certificate"},
     {ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL, no_alpn},
+    {ERR_LIB_SSL, SSL_AD_REASON_OFFSET + SSL_AD_NO_APPLICATION_PROTOCOL,
+     "no shared application protocol (ALPN; the peer says)"},
     {ERR_LIB_SSL, SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE,
      "the client sent no certificate"},
     {ERR_LIB_SSL, SSL_R_UNEXPECTED_EOF_WHILE_READING,
@@ -54,8 +56,6 @@ static const struct {
     {ERR_LIB_SSL, SSL_R_CA_MD_TOO_WEAK,
      "the certificate's signature algorithm is too weak"},
 };
-
-#define ALERT_OFFSET 1000 /* of the reasons that stand for a peer's alert */
 
 void weft_tls_error_clear(struct weft_tls_error *error) {
   error->code[0] = error->text[0] = '\0';
@@ -78,6 +78,14 @@ void weft_tls_error_set(struct weft_tls_error *error, const char *code,
   va_start(args, format);
   vsnprintf(error->text, sizeof(error->text), format, args);
   va_end(args);
+}
+
+/* "sslv3 alert bad certificate" without what only OpenSSL cares for. */
+static const char *alert_words(const char *reason) {
+  const char *alert = strstr(reason, " alert "), *space = strchr(reason, ' ');
+  return alert != NULL   ? alert + strlen(" alert ")
+         : space != NULL ? space + 1
+                         : reason;
 }
 
 /* The first error of the queue is the deepest; for what OpenSSL reports twice
@@ -108,8 +116,8 @@ void weft_tls_error_drain(struct weft_tls_error *error, const char *what) {
   const char *data, *reason, *text;
   char number[32];
   unsigned long code = first_error(&data);
-  int is_alert =
-      ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) > ALERT_OFFSET;
+  int is_alert = ERR_GET_LIB(code) == ERR_LIB_SSL &&
+                 ERR_GET_REASON(code) > SSL_AD_REASON_OFFSET;
   reason = code != 0 ? ERR_reason_error_string(code) : "unknown";
   if (reason == NULL) {
     snprintf(number, sizeof(number), "error %08lX", code);
@@ -119,5 +127,7 @@ void weft_tls_error_drain(struct weft_tls_error *error, const char *what) {
   weft_tls_error_set(error, reason, "%s%s%s%s", what != NULL ? what : "",
                      what != NULL ? ": " : "",
                      text == NULL && is_alert ? "the peer reports: " : "",
-                     text != NULL ? text : reason);
+                     text != NULL ? text
+                     : is_alert   ? alert_words(reason)
+                                  : reason);
 }

@@ -52,9 +52,9 @@ struct weft_tls {
   struct weft_tlsctx *ctx;
   char *session_key; /* NULL: nothing to resume */
   const char *ocsp;  /* what came of the stapled response; NULL: not asked */
-  int below_error;   /* what the filter below gave last, if no bytes */
+  int read_error, write_error;   /* what the filter below gave, if no bytes */
   int in_error, out_error;       /* what recv and send give from now on */
-  uint8_t needs[WEFT_WRITE + 1]; /* by direction: what the filter below needs */
+  uint8_t needs[WEFT_WRITE + 1]; /* by direction: after UV_EAGAIN, of which */
   uint8_t is_below_up, is_prepared, is_up, is_shut, is_server;
   uint8_t verifies;   /* the peer's chain is checked, if it has one */
   uint8_t is_chosen;  /* the server's context was chosen */

@@ -136,16 +136,15 @@ static const struct {
      "certificate's signature algorithm is too weak"},
 };
 
-/* "certificate", or of which of the issuers. */
-static void name_subject(X509 *cert, int depth, char *out, size_t room) {
-  char name[128] = "";
-  if (depth > 0 && cert != NULL)
+#define ISSUER_MAX 128
+
+/* The name of the issuer whose certificate it is; "" for the peer's own. */
+static void get_issuer(X509_STORE_CTX *store, char *name) {
+  X509 *cert = X509_STORE_CTX_get_current_cert(store);
+  name[0] = '\0';
+  if (X509_STORE_CTX_get_error_depth(store) > 0 && cert != NULL)
     X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name,
-                              sizeof(name));
-  if (depth > 0)
-    snprintf(out, room, "certificate of the issuer \"%s\"", name);
-  else
-    snprintf(out, room, "certificate");
+                              ISSUER_MAX);
 }
 
 static void explain_mismatch(struct weft_tls *tls, X509 *cert, int error) {
@@ -168,8 +167,7 @@ static void explain_purpose(struct weft_tls *tls, const char *subject) {
                      subject, tls->is_server ? "client" : "server");
 }
 
-static void explain_other(struct weft_tls *tls, int error, int depth,
-                          const char *subject) {
+static void explain_other(struct weft_tls *tls, int error, const char *issuer) {
   char number[32];
   const char *code = number, *text = X509_verify_cert_error_string(error);
   size_t i;
@@ -180,18 +178,20 @@ static void explain_other(struct weft_tls *tls, int error, int depth,
     code = errors[i].code;
     text = errors[i].text != NULL ? errors[i].text : text;
   }
-  if (depth > 0)
-    weft_tls_error_set(&tls->error, code, "%s (%s)", text, subject);
+  if (issuer[0] != '\0')
+    weft_tls_error_set(&tls->error, code, "%s (\"%s\")", text, issuer);
   else
     weft_tls_error_set(&tls->error, code, "%s", text);
 }
 
 static void explain(struct weft_tls *tls, X509_STORE_CTX *store) {
   int error = X509_STORE_CTX_get_error(store);
-  int depth = X509_STORE_CTX_get_error_depth(store);
   X509 *cert = X509_STORE_CTX_get_current_cert(store);
-  char subject[192], date[32];
-  name_subject(cert, depth, subject, sizeof(subject));
+  char issuer[ISSUER_MAX], subject[ISSUER_MAX + 64], date[32];
+  get_issuer(store, issuer);
+  snprintf(subject, sizeof(subject), "certificate%s%s%s",
+           issuer[0] != '\0' ? " of the issuer \"" : "", issuer,
+           issuer[0] != '\0' ? "\"" : "");
   switch (error) {
   case X509_V_ERR_CERT_HAS_EXPIRED:
     weft_tls_error_set(&tls->error, "CERT_HAS_EXPIRED", "%s has expired on %s",
@@ -210,7 +210,7 @@ static void explain(struct weft_tls *tls, X509_STORE_CTX *store) {
     explain_purpose(tls, subject);
     break;
   default:
-    explain_other(tls, error, depth, subject);
+    explain_other(tls, error, issuer);
   }
 }
 
