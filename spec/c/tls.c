@@ -128,7 +128,7 @@ struct side {
   struct weft_filter *top;
   struct weft_tlsctx *ctx;
   size_t size, sent, read;
-  int is_connected, is_shut, is_done, result;
+  int is_connected, is_shut, is_read, is_done, result;
   int waits[2]; /* for reading, writing: what for; 0: not at all */
 };
 
@@ -141,6 +141,7 @@ static const char *text_of(struct side *side) {
       side->top != NULL ? weft_tls_error_of(side->top) : NULL;
   static char text[1024];
   const char *name = side->result == UV_EOF ? "EOF"
+                     : side->result == 0    ? "unfinished"
                      : weft_err_name(side->result) != NULL
                          ? weft_err_name(side->result)
                          : uv_err_name(side->result);
@@ -223,6 +224,8 @@ static void step_read(struct side *side) {
    * for although there may be more. */
   if (n == UV_EAGAIN || (n > 0 && check_random(&random_) % 4 == 0))
     side->waits[0] = weft_filter_needs(side->top, WEFT_READ);
+  else if (n == UV_EOF)
+    side->is_read = 1;
   else if (n < 0)
     end_with(side, (int)n);
 }
@@ -234,8 +237,10 @@ static void step(struct side *side) {
     step_connect(side);
   if (side->is_connected && !side->is_done && !side->is_shut)
     step_write(side);
-  if (side->is_connected && !side->is_done)
+  if (side->is_connected && !side->is_done && !side->is_read)
     step_read(side);
+  if (!side->is_done && side->is_read && side->is_shut)
+    end_with(side, UV_EOF);
 }
 
 /* --- contexts ---------------------------------------------------------------
