@@ -75,7 +75,7 @@ void *weft_block_new(struct weft_mem *mem) {
 }
 
 void weft_block_free(struct weft_mem *mem, void *block) {
-  if (mem->nspare == WEFT_SPARE_MAX) {
+  if (mem->nspare == WEFT_SPARE_MAX || mem->keepers == 0) {
     weft_free(mem, block);
     return;
   }
@@ -84,7 +84,8 @@ void weft_block_free(struct weft_mem *mem, void *block) {
   mem->bytes -= WEFT_BLOCK;
 }
 
-void weft_block_trim(struct weft_mem *mem) {
-  while (mem->nspare > 0)
+void weft_block_keep(struct weft_mem *mem, int more) {
+  mem->keepers += (unsigned)more;
+  while (mem->keepers == 0 && mem->nspare > 0)
     free(to_base(mem->spare[--mem->nspare]));
 }

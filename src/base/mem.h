@@ -20,7 +20,7 @@ struct weft_mem {
   size_t calls;      /* allocations tried since the start */
   size_t fail_after; /* > 0: the allocation that counts it down to 0 fails */
   void *spare[WEFT_SPARE_MAX]; /* blocks that weft_block_free kept */
-  unsigned nspare;
+  unsigned nspare, keepers;
 };
 
 /* Returns `size` bytes, owned by the caller until weft_free, or NULL when
@@ -42,7 +42,8 @@ void weft_free(struct weft_mem *mem, void *block);
 void *weft_block_new(struct weft_mem *mem);
 void weft_block_free(struct weft_mem *mem, void *block);
 
-/* Frees those that were kept. */
-void weft_block_trim(struct weft_mem *mem);
+/* Blocks are kept while somebody (a loop) says that they will be used: `more` is
+ * 1 to say so, -1 to take it back. */
+void weft_block_keep(struct weft_mem *mem, int more);
 
 #endif
