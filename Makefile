@@ -71,7 +71,7 @@ LUA_CFLAGS = $(eval LUA_CFLAGS := \
 LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
   $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
 LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
-LIBS_PC := "libuv >= 1.42"
+LIBS_PC := "libuv >= 1.42" "openssl >= 3.0"
 
 WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
   -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(CFLAGS) $(FLAGS_$(FLAVOUR))

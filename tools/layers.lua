@@ -78,6 +78,7 @@ layers.lua = {
   { "weft.combine", "weft.sync", "weft.queue" },
   { "weft.map", "weft.group" },
   { "weft.stream" },
+  { "weft.tls" },
   { "weft.net" },
   { "weft.inspect" },
   { "weft.loop" },

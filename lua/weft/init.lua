@@ -15,6 +15,7 @@ local weft = {
   Error = errors.Error,
   is_error = errors.is_error,
   try = errors.try,
+  tls = require "weft.tls",
 }
 
 local modules = {

@@ -11,6 +11,7 @@ local options = require "weft.options"
 local scope = require "weft.scope"
 local streams = require "weft.stream"
 local sync = require "weft.sync"
+local tls = require "weft.tls"
 
 ---@class weft
 local M = {}
@@ -135,17 +136,29 @@ local function connect(opts)
   return connect_address(opts.host, opts.port, sock)
 end
 
----Connects and returns a stream.
+local function connect_tls(opts, context)
+  return tls._start(connect(opts), context, false, opts.server_hostname or opts.host, opts.port)
+end
+
+---Connects and returns a stream; with `tls`, after the handshake.
 ---
----Raises `connection` (with `host`, `port`, `phase` and the system's `code`); `timeout`;
----`cancelled`; `type` for options that cannot be; `state` outside a task.
+---Raises `connection` (with `host`, `port`, `phase` and the system's `code`); `tls` (`phase` "tls",
+---OpenSSL's `code`); `timeout`; `cancelled`; `type` for options that cannot be; `state` outside a
+---task; for the options of a context as `weft.tls.context`.
 ---@async
 ---@param opts weft.ConnectOptions
 ---@return weft.Stream
 function M.open_connection(opts)
   opts = options.check(opts, CONNECT_OPTIONS, "open_connection")
   check_target(opts, "open_connection")
-  return scope.timeout(opts.timeout, connect, opts)
+  local context = tls._context(opts.tls, "open_connection")
+  if opts.server_hostname ~= nil then
+    options.expect(opts.server_hostname, "string", "open_connection: server_hostname")
+    if not context then
+      errors.raise("type", "open_connection: server_hostname needs tls")
+    end
+  end
+  return scope.timeout(opts.timeout, context and connect_tls or connect, opts, context)
 end
 
 --- servers --------------------------------------------------------------------------
@@ -156,7 +169,8 @@ local Server = {}
 Server.__index = Server
 
 local SERVER_OPTIONS = { host = true, port = true, path = true, tls = true, backlog = true,
-  reuse_port = true, max_connections = true, keepalive = true, delay = true }
+  reuse_port = true, max_connections = true, keepalive = true, delay = true,
+  handshake_timeout = true }
 
 -- Too many open files and the like: accepting again at once would fail again. Seconds.
 local BACKOFF_FIRST, BACKOFF_MAX = 0.05, 1
@@ -172,12 +186,35 @@ local function report(self, message, e)
     traceback = errors.is_error(e) and e.traceback or nil })
 end
 
+-- Peers whose handshake fails are no fault of the program's: they are only counted, and reported
+-- when the loop debugs.
+local PEERS = { tls = true, connection = true, timeout = true }
+
+local function secure(self, stream)
+  local ok, e = pcall(scope.timeout, self._handshake_timeout, tls._start, stream, self._tls, true)
+  if not ok and not (errors.is_error(e) and PEERS[e.kind]) then
+    error(e, 0)
+  elseif not ok then
+    self._failed = self._failed + 1
+    if self._loop:get_debug() then
+      report(self, "a TLS handshake failed", e)
+    end
+  end
+  return ok
+end
+
+local function handle(self, stream)
+  if not self._tls or secure(self, stream) then
+    return self._handler(stream, self)
+  end
+end
+
 local function serve(self, stream)
   local own = core.stream_table(stream)
   local host, port = core.getpeername(stream)
   own.name = host and host ~= "" and place(host, port) or self._name
   own.host, own.port = port and host, port
-  local ok, e = errors.guarded(self._handler, stream, self)
+  local ok, e = errors.guarded(handle, self, stream)
   stream:close()
   self._count = self._count - 1
   self._streams[stream] = nil
@@ -349,10 +386,10 @@ function Server:getsockname()
   return host, port
 end
 
----Counts: `connections` now, `accepted` ever.
----@return {connections: integer, accepted: integer}
+---Counts: `connections` now, `accepted` ever, TLS handshakes that `failed`.
+---@return {connections: integer, accepted: integer, failed: integer}
 function Server:statistics()
-  return { connections = self._count, accepted = self._accepted }
+  return { connections = self._count, accepted = self._accepted, failed = self._failed }
 end
 
 Server.__close = Server.close
@@ -411,14 +448,17 @@ function M.start_server(handler, opts)
   options.callable(handler, "the handler")
   opts = server_options(opts)
   check_target(opts, "start_server")
+  local context = tls._server_context(opts.tls, "start_server")
   await._before_wait()
   if opts.path then
     remove_stale(opts.path)
   end
   local loop = core.running_loop()
   local self = setmetatable({ _handler = handler, _loop = loop, _options = opts,
-    _listeners = {}, _tasks = {}, _streams = {}, _count = 0, _accepted = 0, _closed = false,
-    _idle = sync.event(), _unlink = opts.path and opts.path:byte() ~= 0 and opts.path or nil,
+    _listeners = {}, _tasks = {}, _streams = {}, _count = 0, _accepted = 0, _failed = 0,
+    _closed = false, _idle = sync.event(), _tls = context,
+    _handshake_timeout = opts.handshake_timeout or tls._HANDSHAKE_TIMEOUT,
+    _unlink = opts.path and opts.path:byte() ~= 0 and opts.path or nil,
     _permits = opts.max_connections and sync.semaphore(opts.max_connections) or nil,
   }, Server)
   local listener = listen(opts.path or opts.host, opts.port, opts)

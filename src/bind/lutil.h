@@ -75,6 +75,7 @@ void weft_open_callback(lua_State *L);
 void weft_open_stream(lua_State *L);
 void weft_open_net(lua_State *L);
 void weft_open_pair(lua_State *L);
+void weft_open_tls(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -84,5 +85,7 @@ int l_scope__gc(lua_State *L);
 int l_signal__gc(lua_State *L);
 int l_stream__gc(lua_State *L);
 int l_listener__gc(lua_State *L);
+int l_tls_context__gc(lua_State *L);
+int l_tls_shared__gc(lua_State *L);
 
 #endif

@@ -33,6 +33,8 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Request", weft_request_gc);
   weft_new_class(L, "weft.Stream", l_stream__gc);
   weft_new_class(L, "weft.Listener", l_listener__gc);
+  weft_new_class(L, "weft.TLSContext", l_tls_context__gc);
+  weft_new_class(L, "weft.TLSShared", l_tls_shared__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -120,5 +122,6 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_stream(L);
   weft_open_net(L);
   weft_open_pair(L);
+  weft_open_tls(L);
   return 1;
 }
