@@ -50,6 +50,8 @@ group_build() {
   need liblua5.4-dev      "Lua 5.4's headers" pkg-config --exists lua5.4
   need libuv1-dev         "libuv 1.42 or later, with its headers" \
     pkg-config --exists "libuv >= 1.42"
+  need libc-ares-dev      "c-ares (optional), with its headers" \
+    pkg-config --exists "libcares >= 1.16"
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.

@@ -26,6 +26,8 @@ local modules = {
   require "weft.group",
   require "weft.sync",
   require "weft.queue",
+  require "weft.resolver",
+  require "weft.datagram",
   require "weft.inspect",
   require "weft.loop",
   (require "weft.runner"), -- Lua 5.4 would give the file's name as well
