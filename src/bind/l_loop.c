@@ -256,8 +256,7 @@ static int l_loop_tasks(lua_State *L) {
 }
 
 static void on_count(uv_handle_t *handle, void *arg) {
-  (void)handle;
-  ++*(int *)arg;
+  *(int *)arg += !uv_is_closing(handle);
 }
 
 static void set_count(lua_State *L, const char *name, lua_Integer n) {

@@ -20,21 +20,21 @@
 #include "net/sockaddr.h"
 
 /* X(name, message) */
-#define WEFT_DNS_ERRORS(X)                                       \
-  X(OK, "no error")                                              \
-  X(ENOTFOUND, "there is no such name")                          \
-  X(ENODATA, "the name has no address of the wanted family")     \
-  X(ETIMEOUT, "the name servers did not answer in time")         \
-  X(ESERVFAIL, "the name server failed")                         \
-  X(EREFUSED, "the name server refused the query")               \
-  X(EFORMERR, "the name server did not understand the query")    \
-  X(ENOTIMP, "the name server does not know this kind of query") \
-  X(EBADRESP, "the name server's answer makes no sense")         \
-  X(ECONNREFUSED, "the name servers cannot be reached")          \
-  X(EBADNAME, "this is no host name")                            \
-  X(ENODEV, "there is no such network interface")                \
-  X(ECLOSED, "the resolver was closed")                          \
-  X(ENOMEM, "not enough memory")                                 \
+#define WEFT_DNS_ERRORS(X)                                                 \
+  X(OK, "no error")                                                        \
+  X(ENOTFOUND, "there is no such name")                                    \
+  X(ENODATA, "the name has no address of the wanted family")               \
+  X(ETIMEOUT, "the name servers did not answer in time")                   \
+  X(ESERVFAIL, "the name server failed")                                   \
+  X(EREFUSED, "the name server refused the query")                         \
+  X(EFORMERR, "the name server did not understand the query")              \
+  X(ENOTIMP, "the name server does not know this kind of query")           \
+  X(EBADRESP, "the name server's answer makes no sense")                   \
+  X(ECONNREFUSED, "no name server can be reached, or none gave an answer") \
+  X(EBADNAME, "this is no host name")                                      \
+  X(ENODEV, "there is no such network interface")                          \
+  X(ECLOSED, "the resolver was closed")                                    \
+  X(ENOMEM, "not enough memory")                                           \
   X(EFAIL, "the look-up failed")
 
 enum weft_dns {

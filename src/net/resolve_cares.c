@@ -228,24 +228,26 @@ static int is_same(const struct stat *a, const struct stat *b) {
          a->st_size == b->st_size;
 }
 
-/* Opens the channel, or opens it again if the system's settings changed. */
-static int open_channel(struct weft_resolve *resolve) {
-  struct ares_options options;
-  struct stat conf;
-  int mask = ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS |
-             ARES_OPT_TRIES | ARES_OPT_SOCK_RCVBUF;
-  memset(&conf, 0, sizeof(conf));
-  if (stat(SYSTEM_CONF, &conf) != 0)
-    memset(&conf, 0, sizeof(conf));
-  if (resolve->channel != NULL &&
-      (resolve->queries > 0 || is_same(&conf, &resolve->conf)))
+static int count_servers(ares_channel channel) {
+  struct ares_addr_port_node *servers = NULL, *server;
+  int count = 0;
+  if (ares_get_servers_ports(channel, &servers) != ARES_SUCCESS)
     return 0;
-  close_channel(resolve);
-  resolve->conf = conf;
+  for (server = servers; server != NULL; server = server->next)
+    count++;
+  ares_free_data(servers);
+  return count;
+}
+
+static int init_channel(struct weft_resolve *resolve, int flags) {
+  struct ares_options options;
+  int mask = ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS |
+             ARES_OPT_TRIES | ARES_OPT_SOCK_RCVBUF | ARES_OPT_FLAGS;
   memset(&options, 0, sizeof(options));
+  options.flags = flags;
   options.sock_state_cb = on_socket;
   options.sock_state_cb_data = resolve;
-  options.lookups = "fb"; /* /etc/hosts, then the name servers */
+  options.lookups = (char *)(uintptr_t) "fb"; /* /etc/hosts, then the servers */
   options.timeout = resolve->timeout_ms;
   options.tries = resolve->tries;
   options.socket_receive_buffer_size = RECEIVE_BUFFER;
@@ -269,6 +271,28 @@ static int open_channel(struct weft_resolve *resolve) {
     return UV_EINVAL;
   }
   return 0;
+}
+
+/* Opens the channel, or opens it again if the system's settings changed. When a
+ * name server says that it failed or refuses, c-ares asks the next one, and in
+ * the end says no more than that it found none; so where there is no other, it
+ * is told to pass the answer on. */
+static int open_channel(struct weft_resolve *resolve) {
+  struct stat conf;
+  int rc;
+  if (stat(SYSTEM_CONF, &conf) != 0)
+    memset(&conf, 0, sizeof(conf));
+  if (resolve->channel != NULL &&
+      (resolve->queries > 0 || is_same(&conf, &resolve->conf)))
+    return 0;
+  close_channel(resolve);
+  resolve->conf = conf;
+  rc = init_channel(resolve, 0);
+  if (rc == 0 && count_servers(resolve->channel) == 1) {
+    close_channel(resolve);
+    rc = init_channel(resolve, ARES_FLAG_NOCHECKRESP);
+  }
+  return rc;
 }
 
 static char *copy_text(struct weft_mem *mem, const char *text) {
@@ -381,10 +405,19 @@ static int least_ttl(const struct ares_addrinfo *res) {
   return ttl < 0 ? 0 : ttl;
 }
 
+/* Where the chain of aliases leads. */
+static const char *canonical_name(const struct ares_addrinfo *res) {
+  const struct ares_addrinfo_cname *cname = res->cnames;
+  while (cname != NULL && cname->next != NULL)
+    cname = cname->next;
+  return cname != NULL && cname->name != NULL ? cname->name : res->name;
+}
+
 /* What comes at once comes from /etc/hosts, and has no time to live. */
 static void take_answer(struct weft_lookup *lookup,
                         const struct ares_addrinfo *res, int is_at_once) {
   const struct ares_addrinfo_node *node;
+  const char *name = canonical_name(res);
   struct weft_answer *answer;
   unsigned count = 0;
   for (node = res->nodes; node != NULL; node = node->ai_next)
@@ -398,8 +431,8 @@ static void take_answer(struct weft_lookup *lookup,
     weft_answer_add(answer, node->ai_addr);
   if (!is_at_once)
     answer->ttl = least_ttl(res);
-  if (res->name != NULL && strlen(res->name) < sizeof(answer->name))
-    strcpy(answer->name, res->name);
+  if (name != NULL && strlen(name) < sizeof(answer->name))
+    strcpy(answer->name, name);
 }
 
 static void on_answer(void *arg, int status, int timeouts,
