@@ -224,11 +224,13 @@ check-layers: # includes and requires point down only
 check-lua:
 	$(Q)luacheck --no-color -q $(wildcard lua spec examples bench tools)
 
-# Both compilers with both Luas' headers, warnings being errors.
+# Both compilers with both Luas' headers, warnings being errors; and without the
+# libraries that can be done without.
 check-c:
 	@set -e; for lua in luajit lua5.4; do for cc in gcc clang; do \
 	  $(MAKE) objects LUA=$$lua CC=$$cc FLAVOUR=werror-$$cc; \
 	done; done
+	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc WITHOUT=cares
 
 C_FILES = $(shell find src spec/fuzz -name '*.[ch]' 2>/dev/null)
 check-format:

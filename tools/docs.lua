@@ -45,6 +45,10 @@ docs.pages = {
       .. "permit." },
   { name = "queues", title = "Queues", from = { "weft.queue" },
     text = "Items from task to task. A wait that is cancelled loses no item." },
+  { name = "names", title = "Names and addresses", from = { "weft.resolver" },
+    text = "From the name of a host to its addresses." },
+  { name = "datagrams", title = "Datagrams", from = { "weft.datagram" },
+    text = "UDP: single messages, of which each arrives once, several times, or not at all." },
   { name = "errors", title = "Errors", from = { "weft.error" },
     text = "Failures raise. What a task raised is raised again, as it was, in all that "
       .. "await it." },

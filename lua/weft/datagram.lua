@@ -18,9 +18,6 @@ local udp_receive, udp_send, gate = core.udp_receive, core.udp_send, core.gate
 ---@class weft
 local M = {}
 
--- The largest datagram that UDP's header can tell of.
-local DATAGRAM_MAX = 65535
-
 -- What a code of the system means; the others are of kind `os`.
 local KINDS = { ECONNREFUSED = "connection", ECONNRESET = "connection",
   EHOSTUNREACH = "connection", ENETUNREACH = "connection", ENETDOWN = "connection",
@@ -321,20 +318,19 @@ end
 
 ---What `weft.datagram_endpoint` takes.
 ---@class weft.DatagramOptions
----@field local_addr (string | table)? "host:port" or {host, port}; port 0: any; default: any of both
----@field remote_addr (string | table)? the peer: the only one that it sends to and receives from
----@field family ("inet" | "inet6")? default: that of the addresses, else "inet"
+---@field local_addr (string | table)? "host:port" or {host, port}; port 0: any
+---@field remote_addr (string | table)? the peer, the only one that it hears then
+---@field family string? "inet" or "inet6"; default: that of the addresses, else "inet"
 ---@field reuse_address boolean? others may have the same address: for multicast
 ---@field reuse_port boolean? others may have the same port, and share what comes
 ---@field broadcast boolean? may send to broadcast addresses
----@field ipv6_only boolean? an "inet6" endpoint takes no IPv4 (default: it takes both)
+---@field ipv6_only boolean? an "inet6" endpoint takes no IPv4
 ---@field ttl integer? hops
 ---@field multicast_ttl integer? hops
 ---@field multicast_loop boolean?
 ---@field multicast_interface (string | integer)?
 ---@field receive_buffer integer? bytes
 ---@field send_buffer integer? bytes
-
 local OPTIONS = { local_addr = true, remote_addr = true, family = true, reuse_address = true,
   reuse_port = true, broadcast = true, ipv6_only = true }
 for name in pairs(SETTINGS) do

@@ -41,12 +41,9 @@ local NEGATIVE = { ENOTFOUND = true, ENODATA = true }
 
 local FAMILIES = { inet = 4, inet6 = 6 }
 
----Where a name leads to, as `weft.getaddrinfo` returns it.
----@class weft.Address
----@field family "inet" | "inet6"
----@field address string numeric; with "%" and an interface where there is a scope
----@field port integer
----@field scope_id integer? the number of the interface of a link-local address
+---Where a name leads to: a numeric address ("fe80::1%eth0" where it has a scope, the number of
+---whose interface is `scope_id`) and the port asked for.
+---@alias weft.Address {family: string, address: string, port: integer, scope_id: integer?}
 
 --- the cache ------------------------------------------------------------------------
 
@@ -258,7 +255,7 @@ local RESOLVE_OPTIONS = { family = true, passive = true, numeric = true }
 ---@async
 ---@param host string?
 ---@param port (integer | string)? 0 to 65535; default 0
----@param opts {family: ("inet" | "inet6")?, passive: boolean?, numeric: boolean?}?
+---@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
 ---@return weft.Address[] addresses one or more; `canonical_name` is a field of the list
 function Resolver:resolve(host, port, opts)
   opts = options.check(opts, RESOLVE_OPTIONS, "resolve")
@@ -317,7 +314,7 @@ Resolver.__close = Resolver.close
 ---for want of room (`evicted`).
 ---
 ---Raises `closed`.
----@return {entries: integer, hits: integer, misses: integer, shared: integer, pending: integer, evicted: integer}
+---@return table<string, integer>
 function Resolver:statistics()
   local state = state_of(self)
   local asked, waiting = core.resolve_counts(state.channel)
@@ -340,16 +337,15 @@ end
 
 ---What `weft.resolver` takes.
 ---@class weft.ResolverOptions
----@field servers string[]? name servers ("192.0.2.1", "192.0.2.1:5353", "[::1]:53"); default: the system's
+---@field servers string[]? name servers ("192.0.2.1", "[::1]:5353"); default: the system's
 ---@field search string[]? domains to search in; default: the system's
 ---@field ndots integer? dots from which on a name is tried as it is first; default: the system's
----@field timeout number? seconds for the first try; each further one takes twice as long; default 2
+---@field timeout number? seconds for the first try, doubled with each further one; default 2
 ---@field tries integer? how often each server is asked; default 3
----@field family ("inet" | "inet6")? default: both
+---@field family string? "inet" or "inet6"; default: both
 ---@field cache_ttl number? seconds for which an answer counts at most; 0: no cache; default 300
 ---@field negative_ttl number? seconds for "there is no such name"; default 5
 ---@field cache_size integer? answers kept; default 1000
-
 local OPTIONS = { servers = true, search = true, ndots = true, timeout = true, tries = true,
   family = true, cache_ttl = true, negative_ttl = true, cache_size = true }
 
@@ -452,7 +448,7 @@ local default
 ---@async
 ---@param host string?
 ---@param port (integer | string)? 0 to 65535; default 0
----@param opts {family: ("inet" | "inet6")?, passive: boolean?, numeric: boolean?}?
+---@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
 ---@return weft.Address[] addresses one or more
 function M.getaddrinfo(host, port, opts)
   default = default or M.resolver()

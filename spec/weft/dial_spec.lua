@@ -230,7 +230,8 @@ describe("dial", function()
       ["::2"] = { 0.1, "X" }, ["1.1.1.1"] = 0.3 } }) do
       local function body()
         p = player(plan)
-        local ok, connection = pcall(weft.timeout, 2, dial.dial, list_of("::1 ::2 1.1.1.1"), p.attempt)
+        local list = list_of("::1 ::2 1.1.1.1")
+        local ok, connection = pcall(weft.timeout, 2, dial.dial, list, p.attempt)
         if ok then
           connection:close()
         elseif not weft.is_error(connection, "timeout") then

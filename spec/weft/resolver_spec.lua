@@ -126,7 +126,8 @@ end)
 if not core.has_cares then
   describe("without c-ares", function()
     it("a resolver has no servers of its own, and says why", support.outside(function()
-      local opts = { servers = { "127.0.0.1" }, search = { "a" }, ndots = 1, timeout = 1, tries = 1 }
+      local opts = { servers = { "127.0.0.1" }, search = { "a" }, ndots = 1, timeout = 1,
+        tries = 1 }
       for name, value in pairs(opts) do
         local e = support.raises({ "state", "no_cares" }, weft.resolver, { [name] = value })
         assert.is_truthy(e.message:find("c-ares", 1, true))
@@ -176,8 +177,8 @@ local ONE = { a = { "192.0.2.1" }, aaaa = { "::1" }, ttl = 10 }
 
 describe("the options of a resolver", function()
   it("that say whom to ask are checked", support.outside(function()
-    for _, server in ipairs({ "", "localhost", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "::1:x",
-      "127.0.0.1,::1", "[::1", "1.2.3" }) do
+    for _, server in ipairs({ "", "localhost", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536",
+      "::1:x", "127.0.0.1,::1", "[::1", "1.2.3" }) do
       support.raises("type", weft.resolver, { servers = { server } })
     end
     support.raises("type", weft.resolver, { servers = {} })
@@ -382,7 +383,8 @@ describe("tasks that want the same name", function()
       local tasks = {}
       for i = 1, 3 do
         tasks[i] = weft.create_task(function()
-          return support.raises({ "dns", "ENOTFOUND" }, resolver.resolve, resolver, "x.test", i).port
+          local e = support.raises({ "dns", "ENOTFOUND" }, resolver.resolve, resolver, "x.test", i)
+          return e.port
         end)
       end
       assert.same({ 1, 2, 3, n = 3 }, weft.gather(tasks))

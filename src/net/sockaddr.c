@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net/sockaddr.c: see sockaddr.h. A scope is an interface's name or number.
+ * net/sockaddr.c: see sockaddr.h.
+ * A scope is the name or the number of an interface.
  */
 #include "net/sockaddr.h"
 

@@ -8,12 +8,6 @@
 ---@field Error weft.Error The class of all error objects; `weft.Error{kind = …, message = …}` makes one.
 local weft = {}
 
----Makes a runner. Options: `debug` (as `loop:set_debug`), `loop_factory` (what makes the
----loop), `handle_sigint` (default true: Ctrl-C cancels the main task).
----@param opts {debug: boolean?, loop_factory: (fun(): weft.Loop)?, handle_sigint: boolean?}?
----@return weft.Runner
-function weft.runner(opts) end
-
 ---Runs `fn(...)` in a fresh loop as its main task; on the way out the tasks that are left are
 ---cancelled and awaited, and the loop is closed. Returns or raises what `fn` did.
 ---
@@ -29,6 +23,12 @@ function weft.run(fn, ...) end
 ---@param fn async fun(...): ...
 ---@param ... any
 function weft.main(fn, ...) end
+
+---Makes a runner. Options: `debug` (as `loop:set_debug`), `loop_factory` (what makes the
+---loop), `handle_sigint` (default true: Ctrl-C cancels the main task).
+---@param opts {debug: boolean?, loop_factory: (fun(): weft.Loop)?, handle_sigint: boolean?}?
+---@return weft.Runner
+function weft.runner(opts) end
 
 ---Makes an event loop.
 ---@return weft.Loop
@@ -882,6 +882,197 @@ function Queue:iter() end
 ---that wait; items `unfinished`, which `join` waits for.
 ---@return {size: integer, maxsize: number, getters: integer, putters: integer, unfinished: integer}
 function Queue:statistics() end
+
+---Makes a resolver.
+---
+---Raises `type` for options that cannot be; `state`, code "no_cares", for `servers`, `search`,
+---`ndots`, `timeout` and `tries` where weft was built without c-ares.
+---@param opts weft.ResolverOptions?
+---@return weft.Resolver
+function weft.resolver(opts) end
+
+---The addresses of a host, by the resolver that all of weft uses unless it is told otherwise;
+---see `resolver:resolve`.
+---
+---Raises as `resolver:resolve`.
+---@async
+---@param host string?
+---@param port (integer | string)? 0 to 65535; default 0
+---@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
+---@return weft.Address[] addresses one or more
+function weft.getaddrinfo(host, port, opts) end
+
+---Where a name leads to: a numeric address ("fe80::1%eth0" where it has a scope, the number of
+---whose interface is `scope_id`) and the port asked for.
+---@alias weft.Address {family: string, address: string, port: integer, scope_id: integer?}
+
+---A resolver of names with a cache. Made by `weft.resolver`. It can be used in any loop, and
+---has a cache for each.
+---@class weft.Resolver
+local Resolver = {}
+
+---The addresses of a host, the best first (RFC 6724): from a numeric address, /etc/hosts, the
+---cache or the name servers. Tasks that want the same name at once share one look-up. Names
+---below "localhost" are this machine. A `host` of nil is this machine by its loopback
+---addresses, or with `passive` by the addresses that mean any. With `numeric`, nothing is
+---looked up.
+---
+---Raises `dns` with `host`, `port`, `phase` and the code: "ENOTFOUND" (no such name), "ENODATA"
+---(no address of this family), "ETIMEOUT", "ESERVFAIL", "EREFUSED", "ECONNREFUSED", "EBADRESP"
+---(what the name server answered), "EBADNAME", "ENODEV" (an unknown interface); `type`;
+---`closed`; `cancelled`; `state` outside a task.
+---@async
+---@param host string?
+---@param port (integer | string)? 0 to 65535; default 0
+---@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
+---@return weft.Address[] addresses one or more; `canonical_name` is a field of the list
+function Resolver:resolve(host, port, opts) end
+
+---Forgets all answers.
+function Resolver:clear() end
+
+---Closes its sockets. Who waits for a name gets `closed`. Idempotent.
+function Resolver:close() end
+
+---Counts, of the current loop: answers in the cache (`entries`), answers taken from it (`hits`),
+---look-ups made (`misses`) and joined (`shared`), those under way (`pending`), answers dropped
+---for want of room (`evicted`).
+---
+---Raises `closed`.
+---@return table<string, integer>
+function Resolver:statistics() end
+
+---What `weft.resolver` takes.
+---@class weft.ResolverOptions
+---@field servers string[]? name servers ("192.0.2.1", "[::1]:5353"); default: the system's
+---@field search string[]? domains to search in; default: the system's
+---@field ndots integer? dots from which on a name is tried as it is first; default: the system's
+---@field timeout number? seconds for the first try, doubled with each further one; default 2
+---@field tries integer? how often each server is asked; default 3
+---@field family string? "inet" or "inet6"; default: both
+---@field cache_ttl number? seconds for which an answer counts at most; 0: no cache; default 300
+---@field negative_ttl number? seconds for "there is no such name"; default 5
+---@field cache_size integer? answers kept; default 1000
+local ResolverOptions = {}
+
+---Opens a UDP endpoint: with `local_addr` one that others can send to, with `remote_addr` one
+---that has a peer.
+---
+---Raises `type` for options that cannot be; `os` or `connection` with `code`, `host` and `port`;
+---`dns` for a name; `cancelled`; `state` outside a task.
+---@async
+---@param opts weft.DatagramOptions?
+---@return weft.DatagramEndpoint
+function weft.datagram_endpoint(opts) end
+
+---A UDP socket. Made by `weft.datagram_endpoint`.
+---@class weft.DatagramEndpoint
+local DatagramEndpoint = {}
+
+---Sends one datagram, to `host` and `port`, or to the peer of an endpoint that has one. Waits
+---while the socket's buffer is full, and for the look-up if `host` is a name. That it was sent
+---does not mean that it arrives.
+---
+---Raises `limit`, code "EMSGSIZE", for one that is too long; `connection` with `host`, `port`
+---and `code`, also for what became of a datagram sent before ("ECONNREFUSED": nobody has that
+---port); `os`; `dns`; `closed`; `type`; `cancelled`; `state` outside a task.
+---@async
+---@param data string
+---@param host string?
+---@param port integer?
+function DatagramEndpoint:send(data, host, port) end
+
+---Receives one datagram, waiting until there is one. Of one that is longer than `max` the rest
+---is lost.
+---
+---Raises `connection` with `host`, `port` and `code` for what became of a datagram sent by an
+---endpoint that has a peer ("ECONNREFUSED": nobody has that port); `closed`, also when it is
+---closed meanwhile; `os`; `type`; `cancelled`; `state` outside a task.
+---@async
+---@param max integer? bytes; default 65535
+---@return string data
+---@return string host whence it came
+---@return integer port
+---@return boolean is_truncated whether it was longer
+function DatagramEndpoint:receive(max) end
+
+---Iterates over the datagrams that come, until the endpoint is closed: `for data, host, port in
+---endpoint:iter()`.
+---
+---Raises as `endpoint:receive`, but for `closed`: then it ends.
+---@async
+---@param max integer? bytes; default 65535
+---@return async fun(): string?, string, integer, boolean
+function DatagramEndpoint:iter(max) end
+
+---Joins a multicast group, on an interface given by name or number (nil: the system's choice).
+---
+---Raises `os` (with `code`); `type`; `closed`.
+---@param group string numeric address
+---@param interface (string | integer)?
+function DatagramEndpoint:join_multicast(group, interface) end
+
+---Leaves a multicast group.
+---
+---Raises as `endpoint:join_multicast`.
+---@param group string numeric address
+---@param interface (string | integer)?
+function DatagramEndpoint:leave_multicast(group, interface) end
+
+---Sets options: `ttl` and `multicast_ttl` (0 to 255 hops), `multicast_loop` (whether what is
+---sent to a group comes back to this machine), `multicast_interface` (name or number: where
+---what is sent to groups goes), `receive_buffer` and `send_buffer` (bytes, in the kernel).
+---
+---Raises `type` for an unknown option or value; `os` (with `code`); `closed`.
+---@param settings table<string, any>
+function DatagramEndpoint:set(settings) end
+
+---The address that it has.
+---
+---Raises `closed`; `os`.
+---@return string host
+---@return integer port
+function DatagramEndpoint:getsockname() end
+
+---The address of its peer.
+---
+---Raises `os`, code "ENOTCONN", if it has none; `closed`.
+---@return string host
+---@return integer port
+function DatagramEndpoint:getpeername() end
+
+---Closes it. Who waits to receive or send gets `closed`. Idempotent.
+function DatagramEndpoint:close() end
+
+---True once it is closed.
+---@return boolean
+function DatagramEndpoint:is_closed() end
+
+---Calls `fn(self, ...)` and closes it on return, error and cancellation alike.
+---
+---Raises what `fn` raised.
+---@async
+---@param fn async fun(endpoint: weft.DatagramEndpoint, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function DatagramEndpoint:with(fn, ...) end
+
+---What `weft.datagram_endpoint` takes.
+---@class weft.DatagramOptions
+---@field local_addr (string | table)? "host:port" or {host, port}; port 0: any
+---@field remote_addr (string | table)? the peer, the only one that it hears then
+---@field family string? "inet" or "inet6"; default: that of the addresses, else "inet"
+---@field reuse_address boolean? others may have the same address: for multicast
+---@field reuse_port boolean? others may have the same port, and share what comes
+---@field broadcast boolean? may send to broadcast addresses
+---@field ipv6_only boolean? an "inet6" endpoint takes no IPv4
+---@field ttl integer? hops
+---@field multicast_ttl integer? hops
+---@field multicast_loop boolean?
+---@field multicast_interface (string | integer)?
+---@field receive_buffer integer? bytes
+---@field send_buffer integer? bytes
+local DatagramOptions = {}
 
 ---True for an error object, of the given kind if one is named.
 ---@param e any
