@@ -77,6 +77,8 @@ layers.lua = {
   { "weft.scope" },
   { "weft.combine", "weft.sync", "weft.queue" },
   { "weft.map", "weft.group" },
+  { "weft.resolver", "weft.dial" },
+  { "weft.datagram" },
   { "weft.stream" },
   { "weft.tls" },
   { "weft.net" },

@@ -27,6 +27,8 @@ local modules = {
   require "weft.group",
   require "weft.sync",
   require "weft.queue",
+  require "weft.resolver",
+  require "weft.datagram",
   require "weft.stream",
   require "weft.net",
   require "weft.inspect",

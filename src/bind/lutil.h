@@ -76,6 +76,8 @@ void weft_open_stream(lua_State *L);
 void weft_open_net(lua_State *L);
 void weft_open_pair(lua_State *L);
 void weft_open_tls(lua_State *L);
+void weft_open_resolve(lua_State *L);
+void weft_open_udp(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -87,5 +89,8 @@ int l_stream__gc(lua_State *L);
 int l_listener__gc(lua_State *L);
 int l_tls_context__gc(lua_State *L);
 int l_tls_shared__gc(lua_State *L);
+int l_resolve__gc(lua_State *L);
+int l_lookup__gc(lua_State *L);
+int l_udp__gc(lua_State *L);
 
 #endif

@@ -35,6 +35,9 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Listener", l_listener__gc);
   weft_new_class(L, "weft.TLSContext", l_tls_context__gc);
   weft_new_class(L, "weft.TLSShared", l_tls_shared__gc);
+  weft_new_class(L, "weft.Resolve", l_resolve__gc);
+  weft_new_class(L, "weft.Lookup", l_lookup__gc);
+  weft_new_class(L, "weft.Udp", l_udp__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -123,5 +126,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_net(L);
   weft_open_pair(L);
   weft_open_tls(L);
+  weft_open_resolve(L);
+  weft_open_udp(L);
   return 1;
 }
