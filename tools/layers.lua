@@ -79,6 +79,7 @@ layers.lua = {
   { "weft.map", "weft.group" },
   { "weft.inspect" },
   { "weft.loop" },
+  { "weft.fs", "weft.thread", "weft.tty" },
   { "weft.runner" },
   { "weft" },
   { "weft.testing" },

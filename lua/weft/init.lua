@@ -15,6 +15,9 @@ local weft = {
   Error = errors.Error,
   is_error = errors.is_error,
   try = errors.try,
+  ---Files and directories.
+  ---@type weft.fs
+  fs = require "weft.fs",
 }
 
 local modules = {

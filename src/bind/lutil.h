@@ -72,6 +72,8 @@ void weft_open_wait(lua_State *L);
 void weft_open_latch(lua_State *L);
 void weft_open_scope(lua_State *L);
 void weft_open_callback(lua_State *L);
+void weft_open_fs(lua_State *L);
+void weft_open_file(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -79,5 +81,6 @@ int l_failure__gc(lua_State *L);
 int l_latch__gc(lua_State *L);
 int l_scope__gc(lua_State *L);
 int l_signal__gc(lua_State *L);
+int l_file__gc(lua_State *L);
 
 #endif

@@ -31,6 +31,7 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Scope", l_scope__gc);
   weft_new_class(L, "weft.Signal", l_signal__gc);
   weft_new_class(L, "weft.Request", weft_request_gc);
+  weft_new_class(L, "weft.File", l_file__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -115,5 +116,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_latch(L);
   weft_open_scope(L);
   weft_open_callback(L);
+  weft_open_fs(L);
+  weft_open_file(L);
   return 1;
 }
