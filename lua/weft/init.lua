@@ -31,6 +31,7 @@ local modules = {
   require "weft.queue",
   require "weft.inspect",
   require "weft.loop",
+  require "weft.thread",
   (require "weft.runner"), -- Lua 5.4 would give the file's name as well
 }
 for _, module in ipairs(modules) do

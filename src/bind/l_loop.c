@@ -255,9 +255,10 @@ static int l_loop_tasks(lua_State *L) {
   return 1;
 }
 
+/* What a loop has for its own threads to wake it lives as the loop does. */
 static void on_count(uv_handle_t *handle, void *arg) {
-  (void)handle;
-  ++*(int *)arg;
+  if (handle->type != UV_ASYNC)
+    ++*(int *)arg;
 }
 
 static void set_count(lua_State *L, const char *name, lua_Integer n) {

@@ -74,6 +74,7 @@ void weft_open_scope(lua_State *L);
 void weft_open_callback(lua_State *L);
 void weft_open_fs(lua_State *L);
 void weft_open_file(lua_State *L);
+void weft_open_worker(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -82,5 +83,6 @@ int l_latch__gc(lua_State *L);
 int l_scope__gc(lua_State *L);
 int l_signal__gc(lua_State *L);
 int l_file__gc(lua_State *L);
+int l_pool__gc(lua_State *L);
 
 #endif

@@ -32,6 +32,7 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Signal", l_signal__gc);
   weft_new_class(L, "weft.Request", weft_request_gc);
   weft_new_class(L, "weft.File", l_file__gc);
+  weft_new_class(L, "weft.Pool", l_pool__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -118,5 +119,6 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_callback(L);
   weft_open_fs(L);
   weft_open_file(L);
+  weft_open_worker(L);
   return 1;
 }
