@@ -9,8 +9,13 @@ local core = require "weft.core"
 local errors = require "weft.error"
 local await = require "weft.await"
 local options = require "weft.options"
+local scope = require "weft.scope"
 
 local guarded = errors.guarded
+local unpack = table.unpack or unpack
+local pack = table.pack or function(...)
+  return { n = select("#", ...), ... }
+end
 local interrupted = await._interrupted
 local flags = core.open_flags
 
@@ -718,15 +723,6 @@ function M.mkstemp(prefix)
   return call("mkstemp", template(prefix))
 end
 
--- Removes what was temporary, in a task that may be cancelled.
-local function removed(path, ok, ...)
-  await.shield(function() M.remove_all(path) end)
-  if not ok then
-    error((...), 0)
-  end
-  return ...
-end
-
 ---Calls `fn(path, ...)` with the path of a new directory, which is removed with all that is in
 ---it on return, error and cancellation alike.
 ---
@@ -737,8 +733,12 @@ end
 ---@return any ... the results of fn
 function M.temporary_directory(fn, ...)
   options.callable(fn, "the function")
-  local path = M.mkdtemp()
-  return removed(path, guarded(fn, path, ...))
+  local path, arguments = M.mkdtemp(), pack(...)
+  return scope.finally(function()
+    return fn(path, unpack(arguments, 1, arguments.n))
+  end, function()
+    M.remove_all(path)
+  end)
 end
 
 ---Calls `fn(file, path, ...)` with a new file, which is closed and removed on return, error and
@@ -752,7 +752,13 @@ end
 function M.temporary_file(fn, ...)
   options.callable(fn, "the function")
   local file, path = M.mkstemp()
-  return closed(file, guarded(removed, path, guarded(fn, file, path, ...)))
+  local arguments = pack(...)
+  return scope.finally(function()
+    return fn(file, path, unpack(arguments, 1, arguments.n))
+  end, function()
+    file:close()
+    M.remove_all(path)
+  end)
 end
 
 return M

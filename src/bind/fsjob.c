@@ -41,6 +41,7 @@ static void deinit_job(struct weft_request *request) {
     job->fs.fd = -1; /* the file's, not the job's */
   if (job->kind->undo != NULL && job->has_run && job->rc == 0 && !job->is_given)
     job->kind->undo(&job->fs);
+  weft_file_discard(job);
   weft_fs_deinit(&job->fs);
   mem->blocks += job->fs.mem.blocks; /* should there be a leak, it shows */
   unpin(job);

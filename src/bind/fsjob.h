@@ -34,8 +34,9 @@ struct weft_job {
   uint32_t pin;  /* anchor slot of the data; 0: none */
   uint8_t is_at; /* works where the file stands, and moves that on */
   uint8_t is_queued, has_run, is_given;
-  struct weft_file *file;
-  struct weft_list link; /* in the file's queue */
+  struct weft_file *file;    /* that it is the work of, or NULL */
+  struct weft_file *to_give; /* for the descriptor that it will have; owned */
+  struct weft_list link;     /* in the file's queue */
 };
 
 /* Makes one for the running loop; its userdata is pushed. Raises when memory is
@@ -56,7 +57,12 @@ void weft_job_end(struct weft_job *job);
  * To be returned from the C function. */
 int weft_job_wait(struct weft_job *job, lua_State *L, int object);
 
-/* Pushes a file object for the job's open descriptor, which it takes. */
+/* Memory for the file that the job will open at `path`; to_give is NULL when
+ * memory is out. */
+void weft_file_prepare(struct weft_job *job, const char *path);
+void weft_file_discard(struct weft_job *job);
+
+/* Pushes to_give with the job's open descriptor, which it takes. */
 int weft_file_give(struct weft_job *job, lua_State *co);
 
 int weft_job_give_stat(struct weft_job *job, lua_State *co);

@@ -134,39 +134,49 @@ static struct weft_file *check_file(lua_State *L) {
   return file;
 }
 
-static struct weft_file *new_file(struct weft_job *job) {
+void weft_file_prepare(struct weft_job *job, const char *path) {
   struct weft_loop *loop = job->request.loop;
   struct weft_file *file = weft_calloc(&loop->vm->mem, sizeof(*file));
-  size_t size = strlen(job->fs.path) + 1;
+  size_t size = strlen(path) + 1;
   if (file == NULL)
-    return NULL;
+    return;
   file->path = weft_malloc(&loop->vm->mem, size);
   if (file->path == NULL) {
     weft_free(&loop->vm->mem, file);
-    return NULL;
+    return;
   }
-  memcpy(file->path, job->fs.path, size);
+  memcpy(file->path, path, size);
   file->loop = loop;
+  file->fd = -1;
   weft_list_init(&file->jobs);
-  file->is_seekable = (uint8_t)job->fs.is_seekable;
-  file->is_append = (job->fs.flags & O_APPEND) != 0;
-  return file;
+  job->to_give = file;
+}
+
+void weft_file_discard(struct weft_job *job) {
+  struct weft_mem *mem = &job->request.loop->vm->mem;
+  if (job->to_give == NULL)
+    return;
+  weft_free(mem, job->to_give->path);
+  weft_free(mem, job->to_give);
+  job->to_give = NULL;
 }
 
 int weft_file_give(struct weft_job *job, lua_State *co) {
-  struct weft_loop *loop = job->request.loop;
+  struct weft_file *file = job->to_give;
   struct weft_file **box = weft_lua_newuserdata(co, sizeof(*box));
   *box = NULL;
   luaL_getmetatable(co, "weft.File");
   lua_setmetatable(co, -2);
-  lua_pushvalue(loop->home, WEFT_HOME_ROOT);
-  lua_xmove(loop->home, co, 1);
+  lua_pushvalue(file->loop->home, WEFT_HOME_ROOT);
+  lua_xmove(file->loop->home, co, 1);
   weft_lua_settable_of(co, -2);
-  *box = new_file(job);
-  if (*box == NULL)
-    return luaL_error(co, "not enough memory");
-  (*box)->box = box;
-  (*box)->fd = job->fs.fd;
+  memcpy(file->path, job->fs.path, strlen(file->path)); /* mkstemp made it */
+  file->fd = job->fs.fd;
+  file->is_seekable = (uint8_t)job->fs.is_seekable;
+  file->is_append = (job->fs.flags & O_APPEND) != 0;
+  file->box = box;
+  *box = file;
+  job->to_give = NULL;
   job->fs.fd = -1;
   return 1;
 }

@@ -183,6 +183,10 @@ static void read_fields(lua_State *L, struct weft_job *job) {
     weft_job_set_data(job, L, lua_gettop(L));
 }
 
+static int gives_file(const struct weft_job_kind *kind) {
+  return kind->give == weft_file_give || kind->give == give_temporary;
+}
+
 /* fs(what, path, fields) -> true, results... | true, nil, code, message, path
  * of the failure or nil */
 static int l_fs_call(lua_State *L) {
@@ -197,7 +201,9 @@ static int l_fs_call(lua_State *L) {
     return weft_refuse(L, rc);
   job = weft_job_new(L, kind); /* at 4 */
   job->fs.path = weft_fs_copy(&job->fs, path);
-  if (job->fs.path == NULL)
+  if (gives_file(kind))
+    weft_file_prepare(job, path);
+  if (job->fs.path == NULL || (gives_file(kind) && job->to_give == NULL))
     return luaL_error(L, "not enough memory");
   read_fields(L, job);
   return weft_job_wait(job, L, 4);

@@ -276,6 +276,8 @@ static int l_loop_statistics(lua_State *L) {
   set_count(L, "tasks", loop->tasks);
   set_count(L, "timers", loop->timers.count);
   set_count(L, "handles", handles > 0 ? handles - 1 : 0); /* less our timer */
+  set_count(L, "requests",
+            loop->is_open ? (lua_Integer)loop->uv.active_reqs.count : 0);
   set_count(L, "threads", loop->pool_count);
   set_count(L, "created", loop->last_id);
   set_count(L, "steps", (lua_Integer)loop->steps);

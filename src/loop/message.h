@@ -14,8 +14,9 @@
 #include "base/buffer.h"
 #include "loop/compat.h"
 
-#define WEFT_MESSAGE_DEPTH 100 /* far more than data has; bounds the C stack \
-                                */
+#define WEFT_MESSAGE_DEPTH                          \
+  100 /* far more than data has; bounds the C stack \
+       */
 /* A table that is reached in many ways is copied as often, so that a small one
  * can have a huge copy: this is where that ends. */
 #define WEFT_MESSAGE_SIZE ((size_t)1 << 30)

@@ -24,9 +24,10 @@
 #include "base/list.h"
 
 #define WEFT_WORKER_STACK \
-  ((size_t)4 << 20)       /* bytes; some systems give 128 KiB */
-#define WEFT_WORKER_MAX 4 /* threads of a pool by default, if there are cores \
-                           */
+  ((size_t)4 << 20) /* bytes; some systems give 128 KiB */
+#define WEFT_WORKER_MAX                                 \
+  4 /* threads of a pool by default, if there are cores \
+     */
 #define WEFT_WORKER_IDLE_MS 10000 /* after which a thread has nothing to do */
 /* How long closing a loop waits for functions that are under way: enough for
  * what is about to end, little for who waits. */
