@@ -42,10 +42,8 @@ LTO := $(if $(FLAVOUR),,$(shell echo 'int weft;' | \
 FLAGS_ := -fno-plt $(LTO)
 LINK_ := $(LTO)
 
-# nodelete: leaks are reported at exit, after the interpreter has unloaded its
-# modules; without this their frames would have no names.
 FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined
-LINK_asan := -fsanitize=address,undefined -Wl,-z,nodelete
+LINK_asan := -fsanitize=address,undefined
 FLAGS_fuzz := -O1 -fno-omit-frame-pointer \
   -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LINK_fuzz := -fsanitize=fuzzer,address,undefined
@@ -57,7 +55,9 @@ FLAGS_werror-clang := -Werror
 ifeq ($(shell uname -s),Darwin)
 SHARED := -bundle -undefined dynamic_lookup
 else
-SHARED := -shared
+# nodelete: an interpreter that ends unloads its modules while finalizers that
+# use weft may still be to run; and a sanitizer reports leaks after that.
+SHARED := -shared -Wl,-z,nodelete
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \

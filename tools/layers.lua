@@ -77,6 +77,8 @@ layers.lua = {
   { "weft.scope" },
   { "weft.combine", "weft.sync", "weft.queue" },
   { "weft.map", "weft.group" },
+  { "weft.stream" },
+  { "weft.net" },
   { "weft.inspect" },
   { "weft.loop" },
   { "weft.fs", "weft.thread", "weft.tty" },

@@ -29,6 +29,8 @@ local modules = {
   require "weft.group",
   require "weft.sync",
   require "weft.queue",
+  require "weft.stream",
+  require "weft.net",
   require "weft.inspect",
   require "weft.loop",
   require "weft.thread",

@@ -41,7 +41,7 @@ function M.virtual_clock(fn, ...)
   return closed(runner, pcall(runner.run, runner, fn, ...))
 end
 
----Waits until all other tasks wait for something.
+---Waits until all other tasks wait for something, and no callback is left to be called.
 ---
 ---Raises `cancelled`; `state` outside a task.
 ---@async
@@ -54,8 +54,21 @@ function M.wait_all_parked()
   end
 end
 
----Blocks of code, in any tasks, in the order of their numbers. Made by
+---Runs blocks of code, in whichever tasks they are, in the order of their numbers. Made by
 ---`weft.testing.sequencer`.
+---
+---```lua
+---local seq = require("weft.testing").sequencer()
+---weft.gather(function()
+---  seq(2, print, "second")
+---end, function()
+---  seq(1, print, "first")
+---  seq(3, print, "third")
+---end)
+--- --> first
+--- --> second
+--- --> third
+---```
 ---@class weft.testing.Sequencer
 local Sequencer = {}
 Sequencer.__index = Sequencer
@@ -286,6 +299,7 @@ local function allowed(...)
 end
 
 ---Calls `fn(...)` and lets the n-th allocation of weft's own C code fail. Returns as `pcall`.
+---This waits only where `fn` does, and can be called outside tasks too.
 ---
 ---Raises nothing that `fn` raised.
 ---@async

@@ -46,10 +46,14 @@ function M.unit(name, sources)
     .. command:format("") .. "; fi")
 end
 
----The path of a program made of spec/c/NAME.c that embeds this Lua.
+---The path of a program made of spec/c/NAME.c and all C sources of weft that embeds this
+---Lua; with the thread sanitizer where there is a clang that has it.
 function M.host(name)
-  return make(FOLDER .. "/" .. name, "spec/c", ("%s %s -o $out spec/c/%s.c -pthread -Wl,-E "
-    .. "$(pkg-config --cflags --libs %s)"):format(CC, FLAGS, name, VM))
+  local command = ("%%s %s -o $out spec/c/%s.c src/*/*.c -pthread -Wl,-E "
+    .. "$(pkg-config --cflags --libs %s libuv)"):format(FLAGS, name, VM)
+  return make(FOLDER .. "/" .. name, "spec/c src", "if "
+    .. command:format("clang -fsanitize=thread") .. " 2>/dev/null; then :; else "
+    .. command:format(CC) .. "; fi")
 end
 
 ---Loads the Lua module that spec/c/NAME.c is.
@@ -68,15 +72,22 @@ end
 ---Runs Lua source as `support.script` does; it finds `weft`, and `posix`, the module of
 ---spec/c/posix.c.
 function M.script(source, before)
-  return support.script(("local weft, posix = require 'weft', "
-    .. "package.loadlib(%q, 'luaopen_posix')()\n"):format("./" .. M.module_path("posix"))
-    .. source, before)
+  local text, status = support.script(("io.stdout:setvbuf 'no' local weft, posix = "
+    .. "require 'weft', package.loadlib(%q, 'luaopen_posix')()\n")
+    :format("./" .. M.module_path("posix")) .. source, before)
+  if status > 128 then -- what the shell says of it
+    text = text:gsub("Killed\n$", ""):gsub("Terminated\n$", "")
+  end
+  return text, status
 end
 
----Runs a program; returns what it wrote, and its status as in `support.script`.
-function M.run(path)
-  local pipe = assert(io.popen("{ " .. support.quote("./" .. path) .. "; } 2>&1; status=$?; "
-    .. "echo; echo status=$status"))
+---Runs a program with arguments (a text for the shell); returns what it wrote, and its status
+---as in `support.script`. It has sanitizers of its own, if any; that for threads is to look at
+---weft's code alone, as libraries close descriptors behind its back.
+function M.run(path, arguments)
+  local pipe = assert(io.popen(("{ unset LD_PRELOAD; TSAN_OPTIONS=ignore_noninstrumented_modules=1 "
+    .. "%s %s; } 2>&1; status=$?; "
+    .. "echo; echo status=$status"):format(support.quote("./" .. path), arguments or "")))
   local output = pipe:read("*a")
   pipe:close()
   local text, status = output:match("^(.*)\nstatus=(%d+)\n$")

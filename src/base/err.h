@@ -31,7 +31,13 @@
   X(11, ENOTDONE, "state", "the outcome is not there yet")                     \
   X(12, EYIELD, "state",                                                       \
     "coroutine.yield outside a coroutine that somebody resumed: a task waits " \
-    "with weft.sleep, weft.await and the like")
+    "with weft.sleep, weft.await and the like")                                \
+  X(13, ERESUMED, "state",                                                     \
+    "the task's coroutine was resumed by hand in the middle of a wait")        \
+  X(14, ESTREAMCLOSED, "closed", "the stream is closed")                       \
+  X(15, EHALFSENT, "state",                                                    \
+    "an earlier write was broken off half-way: nothing more can be written")   \
+  X(16, ELIMIT, "limit", "the limit was passed")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),

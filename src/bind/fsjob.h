@@ -57,9 +57,9 @@ void weft_job_end(struct weft_job *job);
  * To be returned from the C function. */
 int weft_job_wait(struct weft_job *job, lua_State *L, int object);
 
-/* Memory for the file that the job will open at `path`; to_give is NULL when
- * memory is out. */
-void weft_file_prepare(struct weft_job *job, const char *path);
+/* Memory for the file that the job will open; to_give is NULL when memory is
+ * out. */
+void weft_file_prepare(struct weft_job *job);
 void weft_file_discard(struct weft_job *job);
 
 /* Pushes to_give with the job's open descriptor, which it takes. */

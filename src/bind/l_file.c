@@ -12,17 +12,14 @@
 #include "bind/fsjob.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 
 struct weft_file {
   struct weft_loop *loop; /* kept by the userdata's table */
-  struct weft_file **box; /* the userdata; NULL once collected */
   struct weft_job *job;   /* under way, or NULL */
   struct weft_list jobs;  /* in line behind it */
-  char *path;
   int64_t position;
   int fd;
   uint8_t is_seekable, is_append, is_closed;
@@ -66,16 +63,20 @@ static void close_descriptor(struct weft_loop *loop, int fd) {
 
 /* Closes the descriptor and frees the struct as soon as that can be. */
 static void release_file(struct weft_file *file) {
-  if (file->job != NULL || !weft_list_is_empty(&file->jobs))
+  if (!file->is_closed || file->job != NULL ||
+      !weft_list_is_empty(&file->jobs))
     return;
-  if (file->is_closed && file->fd >= 0) {
-    close_descriptor(file->loop, file->fd);
-    file->fd = -1;
-  }
-  if (file->box == NULL) {
-    weft_free(&file->loop->vm->mem, file->path);
-    weft_free(&file->loop->vm->mem, file);
-  }
+  close_descriptor(file->loop, file->fd);
+  weft_free(&file->loop->vm->mem, file);
+}
+
+static void close_file(struct weft_file **box) {
+  struct weft_file *file = *box;
+  if (file == NULL)
+    return;
+  *box = NULL;
+  file->is_closed = 1;
+  release_file(file);
 }
 
 /* --- the line ------------------------------------------------------------ */
@@ -127,25 +128,27 @@ static void start_next(struct weft_file *file) {
 
 /* --- the object ---------------------------------------------------------- */
 
+/* The userdata's table, pushed: path, and [0], which keeps the loop. */
+static const char *push_path(lua_State *L) {
+  weft_lua_gettable_of(L, 1);
+  lua_getfield(L, -1, "path");
+  lua_remove(L, -2);
+  return lua_tostring(L, -1);
+}
+
+/* Raises `closed` if it is. */
 static struct weft_file *check_file(lua_State *L) {
   struct weft_file *file = *(struct weft_file **)weft_check_self(L, "file");
   if (file == NULL)
-    weft_raise_kind(L, "closed", "the file was collected");
+    weft_raise_kind(L, "closed", "the file '%s' is closed", push_path(L));
   return file;
 }
 
-void weft_file_prepare(struct weft_job *job, const char *path) {
+void weft_file_prepare(struct weft_job *job) {
   struct weft_loop *loop = job->request.loop;
   struct weft_file *file = weft_calloc(&loop->vm->mem, sizeof(*file));
-  size_t size = strlen(path) + 1;
   if (file == NULL)
     return;
-  file->path = weft_malloc(&loop->vm->mem, size);
-  if (file->path == NULL) {
-    weft_free(&loop->vm->mem, file);
-    return;
-  }
-  memcpy(file->path, path, size);
   file->loop = loop;
   file->fd = -1;
   weft_list_init(&file->jobs);
@@ -153,28 +156,32 @@ void weft_file_prepare(struct weft_job *job, const char *path) {
 }
 
 void weft_file_discard(struct weft_job *job) {
-  struct weft_mem *mem = &job->request.loop->vm->mem;
-  if (job->to_give == NULL)
-    return;
-  weft_free(mem, job->to_give->path);
-  weft_free(mem, job->to_give);
+  weft_free(&job->request.loop->vm->mem, job->to_give);
   job->to_give = NULL;
+}
+
+/* [co: box -> box] */
+static void set_table(struct weft_job *job, lua_State *co) {
+  struct weft_loop *loop = job->request.loop;
+  lua_createtable(co, 0, 2);
+  lua_pushvalue(loop->home, WEFT_HOME_ROOT);
+  lua_xmove(loop->home, co, 1);
+  lua_rawseti(co, -2, 0);
+  lua_pushstring(co, job->fs.path);
+  lua_setfield(co, -2, "path");
+  weft_lua_settable_of(co, -2);
 }
 
 int weft_file_give(struct weft_job *job, lua_State *co) {
   struct weft_file *file = job->to_give;
   struct weft_file **box = weft_lua_newuserdata(co, sizeof(*box));
   *box = NULL;
+  set_table(job, co);
   luaL_getmetatable(co, "weft.File");
   lua_setmetatable(co, -2);
-  lua_pushvalue(file->loop->home, WEFT_HOME_ROOT);
-  lua_xmove(file->loop->home, co, 1);
-  weft_lua_settable_of(co, -2);
-  memcpy(file->path, job->fs.path, strlen(file->path)); /* mkstemp made it */
   file->fd = job->fs.fd;
   file->is_seekable = (uint8_t)job->fs.is_seekable;
   file->is_append = (job->fs.flags & O_APPEND) != 0;
-  file->box = box;
   *box = file;
   job->to_give = NULL;
   job->fs.fd = -1;
@@ -182,31 +189,21 @@ int weft_file_give(struct weft_job *job, lua_State *co) {
 }
 
 int l_file__gc(lua_State *L) {
-  struct weft_file **box = lua_touserdata(L, 1), *file = *box;
-  if (file == NULL)
-    return 0;
-  *box = NULL;
-  file->box = NULL;
-  file->is_closed = 1;
-  release_file(file);
+  close_file(lua_touserdata(L, 1));
   return 0;
 }
 
 /* file_close(file): the descriptor goes when no work is under way */
 static int l_file_close(lua_State *L) {
-  struct weft_file *file = check_file(L);
-  if (file->is_closed)
-    return 0;
-  file->is_closed = 1;
-  release_file(file);
+  close_file(weft_check_self(L, "file"));
   return 0;
 }
 
 /* file_state(file) -> path, descriptor or nil (closed), position or nil */
 static int l_file_state(lua_State *L) {
-  struct weft_file *file = check_file(L);
-  lua_pushstring(L, file->path);
-  if (file->is_closed)
+  struct weft_file *file = *(struct weft_file **)weft_check_self(L, "file");
+  push_path(L);
+  if (file == NULL)
     return 1;
   lua_pushinteger(L, file->fd);
   if (!file->is_seekable)
@@ -234,8 +231,6 @@ static struct weft_job *begin(lua_State *L, const struct weft_job_kind *kind,
     *rc = WEFT_EOTHERLOOP;
   if (*rc != 0)
     return NULL;
-  if (file->is_closed)
-    weft_raise_kind(L, "closed", "the file '%s' is closed", file->path);
   job = weft_job_new(L, kind);
   job->file = file;
   return job;

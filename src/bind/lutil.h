@@ -72,6 +72,8 @@ void weft_open_wait(lua_State *L);
 void weft_open_latch(lua_State *L);
 void weft_open_scope(lua_State *L);
 void weft_open_callback(lua_State *L);
+void weft_open_stream(lua_State *L);
+void weft_open_net(lua_State *L);
 void weft_open_fs(lua_State *L);
 void weft_open_file(lua_State *L);
 void weft_open_worker(lua_State *L);
@@ -82,6 +84,8 @@ int l_failure__gc(lua_State *L);
 int l_latch__gc(lua_State *L);
 int l_scope__gc(lua_State *L);
 int l_signal__gc(lua_State *L);
+int l_stream__gc(lua_State *L);
+int l_listener__gc(lua_State *L);
 int l_file__gc(lua_State *L);
 int l_pool__gc(lua_State *L);
 

@@ -31,6 +31,8 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Scope", l_scope__gc);
   weft_new_class(L, "weft.Signal", l_signal__gc);
   weft_new_class(L, "weft.Request", weft_request_gc);
+  weft_new_class(L, "weft.Stream", l_stream__gc);
+  weft_new_class(L, "weft.Listener", l_listener__gc);
   weft_new_class(L, "weft.File", l_file__gc);
   weft_new_class(L, "weft.Pool", l_pool__gc);
 }
@@ -117,6 +119,8 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_latch(L);
   weft_open_scope(L);
   weft_open_callback(L);
+  weft_open_stream(L);
+  weft_open_net(L);
   weft_open_fs(L);
   weft_open_file(L);
   weft_open_worker(L);

@@ -42,7 +42,7 @@ struct weft_pool {
 /* --- calls --------------------------------------------------------------- */
 
 struct weft_call *weft_call_new(void *owner) {
-  struct weft_mem mem = {0, 0, 0, 0};
+  struct weft_mem mem = {0};
   struct weft_call *call = weft_calloc(&mem, sizeof(*call));
   if (call == NULL)
     return NULL;
@@ -271,7 +271,7 @@ static void on_loop_close(struct weft_closer *closer) {
 }
 
 static struct weft_pool *new_pool(void) {
-  struct weft_mem mem = {0, 0, 0, 0};
+  struct weft_mem mem = {0};
   struct weft_pool *pool = weft_calloc(&mem, sizeof(*pool));
   if (pool == NULL)
     return NULL;
