@@ -81,7 +81,7 @@ layers.lua = {
   { "weft.net" },
   { "weft.inspect" },
   { "weft.loop" },
-  { "weft.fs", "weft.thread", "weft.tty" },
+  { "weft.fs", "weft.thread", "weft.tty", "weft.process" },
   { "weft.runner" },
   { "weft" },
   { "weft.testing" },

@@ -34,6 +34,7 @@ local modules = {
   require "weft.inspect",
   require "weft.loop",
   require "weft.thread",
+  require "weft.process",
   (require "weft.runner"), -- Lua 5.4 would give the file's name as well
 }
 for _, module in ipairs(modules) do

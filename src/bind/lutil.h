@@ -77,6 +77,7 @@ void weft_open_net(lua_State *L);
 void weft_open_fs(lua_State *L);
 void weft_open_file(lua_State *L);
 void weft_open_worker(lua_State *L);
+void weft_open_process(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -88,5 +89,6 @@ int l_stream__gc(lua_State *L);
 int l_listener__gc(lua_State *L);
 int l_file__gc(lua_State *L);
 int l_pool__gc(lua_State *L);
+int l_process__gc(lua_State *L);
 
 #endif

@@ -35,6 +35,7 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Listener", l_listener__gc);
   weft_new_class(L, "weft.File", l_file__gc);
   weft_new_class(L, "weft.Pool", l_pool__gc);
+  weft_new_class(L, "weft.Process", l_process__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -124,5 +125,6 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_fs(L);
   weft_open_file(L);
   weft_open_worker(L);
+  weft_open_process(L);
   return 1;
 }
