@@ -81,6 +81,8 @@ layers.lua = {
   { "weft.net" },
   { "weft.inspect" },
   { "weft.loop" },
+  { "weft.file" },
+  { "weft.watch" },
   { "weft.fs", "weft.thread", "weft.tty", "weft.process" },
   { "weft.runner" },
   { "weft" },

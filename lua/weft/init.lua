@@ -18,6 +18,9 @@ local weft = {
   ---Files and directories.
   ---@type weft.fs
   fs = require "weft.fs",
+  ---Terminals.
+  ---@type weft.tty
+  tty = require "weft.tty",
 }
 
 local modules = {

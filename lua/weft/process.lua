@@ -29,7 +29,7 @@ end
 ---zombie.
 ---@class weft.Process
 ---@field pid integer
----@field returncode integer? once it has ended: its exit status, or the negative number of the signal that ended it
+---@field returncode integer? once it has ended: exit status, or the negative number of a signal
 ---@field stdin weft.Stream? for `stdin = "pipe"`: what is written the child can read
 ---@field stdout weft.Stream? for `stdout = "pipe"`
 ---@field stderr weft.Stream? for `stderr = "pipe"`
@@ -227,6 +227,17 @@ function Process:communicate(input, max)
   return settled(self, errors.guarded(converse, self, input, max))
 end
 
+---How a child process is started.
+---@class weft.SubprocessOptions
+---@field stdin any? "inherit", "null", "pipe", an open file, a stream or a descriptor
+---@field stdout any? the same
+---@field stderr any? the same, or "stdout"
+---@field env table<string, string>? in place of this program's environment
+---@field cwd string? its directory
+---@field uid integer? user
+---@field gid integer? group
+---@field detached boolean? lives in a session of its own, and is never killed
+
 --- starting ---------------------------------------------------------------------
 
 local OPTIONS = { stdin = "string", stdout = "string", stderr = "string", env = "table",
@@ -313,7 +324,7 @@ end
 ---`cancelled`; `state` outside a task.
 ---@param cmd string
 ---@param args string[]? without the command itself
----@param opts {stdin: any?, stdout: any?, stderr: any?, env: table<string, string>?, cwd: string?, uid: integer?, gid: integer?, detached: boolean?}?
+---@param opts weft.SubprocessOptions?
 ---@return weft.Process
 function M.create_subprocess(cmd, args, opts)
   opts = options.check(opts, OPTIONS, "create_subprocess")

@@ -165,7 +165,7 @@ end
 ---for it.
 ---
 ---Raises `state` outside a task.
----@return {threads: integer, idle: integer, queued: integer, completed: integer, abandoned: integer}
+---@return table<string, integer>
 function M.thread_statistics()
   await._checkpoint()
   return core.pool_statistics(pool_of(core.running_loop()))

@@ -141,7 +141,7 @@ describe("weft.run_in_thread", function()
 
   it("says in the report of a task where the thread failed", support.run(function()
     local task = weft.create_task(function()
-      run_in_thread(function() local t; return t.x end)
+      run_in_thread(function() error("boom") end)
     end)
     local e = support.error_of(weft.await, task)
     assert.matches("in a thread:", e.traceback)

@@ -63,8 +63,7 @@ static void close_descriptor(struct weft_loop *loop, int fd) {
 
 /* Closes the descriptor and frees the struct as soon as that can be. */
 static void release_file(struct weft_file *file) {
-  if (!file->is_closed || file->job != NULL ||
-      !weft_list_is_empty(&file->jobs))
+  if (!file->is_closed || file->job != NULL || !weft_list_is_empty(&file->jobs))
     return;
   close_descriptor(file->loop, file->fd);
   weft_free(&file->loop->vm->mem, file);
