@@ -31,25 +31,15 @@ local M = {}
 local DEFAULT_PERMS = 438 -- 0666, less the umask
 local DIRECTORY_PERMS = 511 -- 0777
 
----@class weft.fs.Stat what is known of a file
----@field type "file"|"directory"|"link"|"fifo"|"socket"|"char"|"block"|"unknown"
----@field size integer bytes
----@field mode integer permissions, as for `weft.fs.chmod`
----@field uid integer
----@field gid integer
----@field nlink integer names it has
----@field ino integer
----@field dev integer
----@field blocks integer of 512 bytes
----@field blksize integer
----@field atime number seconds since 1970: last read
----@field mtime number last written
----@field ctime number last changed in any way
----@field birthtime number made, where the system knows it
+---What is known of a file. `type` is "file", "directory", "link", "fifo", "socket", "char", "block"
+---or "unknown"; `size` is in bytes; `mode` are the permissions, as for `weft.fs.chmod`; `atime` (last
+---read), `mtime` (last written), `ctime` (last changed in any way) and `birthtime` (made, where the
+---system knows it) are seconds since 1970. Also `uid`, `gid`, `nlink` (names that it has), `ino`,
+---`dev`, `blocks` (of 512 bytes), `blksize`.
+---@alias weft.fs.Stat {type: string, size: integer, mode: integer, mtime: number, [string]: number}
 
----@class weft.fs.Entry what stands in a directory
----@field name string
----@field type "file"|"directory"|"link"|"fifo"|"socket"|"char"|"block"|"unknown"
+---What stands in a directory; `type` as in `weft.fs.Stat`.
+---@alias weft.fs.Entry {name: string, type: string}
 
 local function call(what, path, fields)
   check_path(path)

@@ -227,6 +227,8 @@ function Process:communicate(input, max)
   return settled(self, errors.guarded(converse, self, input, max))
 end
 
+--- starting ---------------------------------------------------------------------
+
 ---How a child process is started.
 ---@class weft.SubprocessOptions
 ---@field stdin any? "inherit", "null", "pipe", an open file, a stream or a descriptor
@@ -237,9 +239,6 @@ end
 ---@field uid integer? user
 ---@field gid integer? group
 ---@field detached boolean? lives in a session of its own, and is never killed
-
---- starting ---------------------------------------------------------------------
-
 local OPTIONS = { stdin = "string", stdout = "string", stderr = "string", env = "table",
   cwd = "string", uid = "integer", gid = "integer", detached = "boolean" }
 local NULL, PIPE, STDOUT = -1, -2, -3

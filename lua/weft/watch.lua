@@ -18,10 +18,9 @@ local EVENTS_MAX = 1024
 
 ---What happened to a file. `kind` is "change" (it was written, or its permissions were changed),
 ---"rename" (it came, went, or got another name), or "overflow" (more happened than the queue held:
----look at everything again).
----@class weft.fs.Event
----@field kind "change"|"rename"|"overflow"
----@field name string? of the file in the directory that is watched; the file's own, if it is one
+---look at everything again). `name` is that of the file in the directory that is watched, or of the
+---file itself.
+---@alias weft.fs.Event {kind: string, name: string?}
 
 ---The events of a file or a directory. Made by `weft.fs.watch`. One that is collected is closed.
 ---@class weft.fs.Watch
