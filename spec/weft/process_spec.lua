@@ -298,8 +298,8 @@ describe("weft.create_subprocess", function()
   it("starts many at once", support.run(function()
     local results = weft.map({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, function(i)
       return shell("exit " .. i):wait().code
-    end)
-    assert.same({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, results)
+    end):collect()
+    assert.same({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, n = 10 }, results)
   end))
 
   it("survives a failure of each allocation", support.run(function()
