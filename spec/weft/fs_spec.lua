@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.fs: files, directories, temporary ones; what a cancellation leaves behind.
+-- weft.fs: files, directories, temporary ones; what a cancellation leaves behind, and what a
+-- failure does.
 
 local weft = require "weft"
 local core = require "weft.core"

@@ -130,7 +130,7 @@ describe("weft.create_subprocess", function()
     end))
 
     it("bounds what the child says, and ends it", support.run(function()
-      local process = shell("cat /dev/zero", { stdout = "pipe" })
+      local process = shell("exec cat /dev/zero", { stdout = "pipe" })
       support.raises("limit", process.communicate, process, nil, 100000)
       assert.is_true(process.returncode < 0)
     end))

@@ -21,10 +21,11 @@ local function in_terminal(source)
   ]], source)
   file:close()
   -- What a sanitizer preloads is for the interpreter alone.
-  local command = ("stty cols 80 rows 24; LD_PRELOAD=$PRELOAD %s %s; stty -a | grep -q ' -icanon' && echo still raw")
-    :format(support.quote(support.interpreter), support.quote(path))
-  local pipe = io.popen(("export PRELOAD=$LD_PRELOAD; unset LD_PRELOAD; timeout 20 script -qec %s /dev/null </dev/null 2>&1")
-    :format(support.quote(command)))
+  local command = ("stty cols 80 rows 24; LD_PRELOAD=$PRELOAD %s %s; "
+    .. "stty -a | grep -q ' -icanon' && echo still raw"):format(
+      support.quote(support.interpreter), support.quote(path))
+  local pipe = io.popen(("export PRELOAD=$LD_PRELOAD; unset LD_PRELOAD; "
+    .. "timeout 20 script -qec %s /dev/null </dev/null 2>&1"):format(support.quote(command)))
   local text = pipe:read("*a")
   pipe:close()
   os.remove(path)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.watch: the events of files, in order, bounded; waiting for them and leaving.
+-- weft.watch: the events of files, in order and bounded; waiting for them, leaving, and what is
+-- left of a watch that nobody closed.
 
 local weft = require "weft"
 local support = require "spec.support"

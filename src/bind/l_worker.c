@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bind/l_worker.c: a loop's pool of threads for Lua: a request for each call.
+ * The pool's userdata is in the loop's root table, and lives as the loop does.
  */
 #include "bind/lutil.h"
 
