@@ -254,8 +254,9 @@ local function set_of(list)
 end
 
 local function snapshot(loop)
-  return { tasks = set_of(core.loop_tasks(loop)), handles = core.loop_statistics(loop).handles,
-    descriptors = set_of(core.descriptors()) }
+  local counts = core.loop_statistics(loop)
+  return { tasks = set_of(core.loop_tasks(loop)), handles = counts.handles,
+    requests = counts.requests, descriptors = set_of(core.descriptors()) }
 end
 
 -- What is there that was not there before, in words; nil for nothing.
@@ -278,11 +279,24 @@ local function leaked(loop, before)
   return lines[1] and table.concat(lines, "; ") or nil
 end
 
+-- Seconds for which work that nobody waits for any more may go on in other threads.
+local SETTLING = 10
+
+-- Lets the work end that was left behind, on its threads, by waits that were broken off: only
+-- then does it close and undo what it made.
+local function settle(loop, before)
+  local deadline = os.time() + SETTLING
+  weft.sleep(0)
+  while core.loop_statistics(loop).requests > before.requests and os.time() < deadline do
+    weft.sleep(0)
+  end
+end
+
 local function checked(loop, before, ok, ...)
   if not ok then
     error((...), 0)
   end
-  weft.sleep(0)
+  settle(loop, before)
   local text = leaked(loop, before)
   if text then
     errors.raise("state", "leak: " .. text, { code = "leak" })
@@ -337,7 +351,7 @@ local function cancelled_run(fn, n, every_task, check)
     if not finished and not errors.is_error(failure, "cancelled") then
       problem = "it raised " .. tostring(failure)
     end
-    weft.sleep(0)
+    settle(loop, before)
     problem = problem or leaked(loop, before)
     if not problem and check then
       local fine, message = pcall(check, n)
