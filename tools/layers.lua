@@ -82,6 +82,7 @@ layers.lua = {
   { "weft.stream" },
   { "weft.tls" },
   { "weft.net" },
+  { "weft.server" },
   { "weft.inspect" },
   { "weft.loop" },
   { "weft.file" },

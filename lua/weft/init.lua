@@ -37,6 +37,7 @@ local modules = {
   require "weft.datagram",
   require "weft.stream",
   require "weft.net",
+  require "weft.server",
   require "weft.inspect",
   require "weft.loop",
   require "weft.thread",
