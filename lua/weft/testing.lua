@@ -9,6 +9,7 @@
 local weft = require "weft"
 local core = require "weft.core"
 local errors = require "weft.error"
+local await = require "weft.await"
 local options = require "weft.options"
 local streams = require "weft.stream"
 
@@ -90,12 +91,12 @@ function Sequencer:__call(n, fn, ...)
   if self._claimed[n] then
     errors.raise("state", ("sequencer: block %d is there already"):format(n))
   end
+  await._checkpoint()
   self._claimed[n] = true
-  while self._next < n do
-    self:_event(self._next):wait()
-    if self._broken then
-      errors.raise("state", ("sequencer: block %d cannot come, an earlier one failed"):format(n))
-    end
+  local ok, e = errors.guarded(self._wait_for, self, n)
+  if not ok then
+    self:_break(n)
+    error(e, 0)
   end
   return self:_leave(n, errors.guarded(fn or function() end, ...))
 end
@@ -105,11 +106,31 @@ function Sequencer:_event(n)
   return self._events[n]
 end
 
+-- `_broken` is the first block that failed: those before it can still come.
+function Sequencer:_wait_for(n)
+  while self._next < n and not (self._broken and self._broken < n) do
+    self:_event(self._next):wait()
+  end
+  if self._broken and self._broken < n then
+    errors.raise("state", ("sequencer: block %d cannot come, an earlier one failed"):format(n))
+  end
+end
+
+-- Lets everyone look again whether its block can still come.
+function Sequencer:_break(n)
+  self._broken = math.min(self._broken or n, n)
+  local events = self._events
+  self._events = {}
+  for _, event in pairs(events) do
+    event:set()
+  end
+end
+
 function Sequencer:_leave(n, ok, ...)
-  self._broken = self._broken or not ok
   self._next = n + 1
   self:_event(n):set()
   if not ok then
+    self:_break(n)
     error((...), 0)
   end
   return ...
@@ -118,7 +139,7 @@ end
 ---Makes a sequencer: `seq(1, fn)`, `seq(2, fn)`, … in whichever tasks run in that order.
 ---@return weft.testing.Sequencer
 function M.sequencer()
-  return setmetatable({ _next = 1, _events = {}, _claimed = {}, _broken = false }, Sequencer)
+  return setmetatable({ _next = 1, _events = {}, _claimed = {} }, Sequencer)
 end
 
 --- pairs ------------------------------------------------------------------------
@@ -233,8 +254,9 @@ local function set_of(list)
 end
 
 local function snapshot(loop)
-  return { tasks = set_of(core.loop_tasks(loop)), handles = core.loop_statistics(loop).handles,
-    descriptors = set_of(core.descriptors()) }
+  local counts = core.loop_statistics(loop)
+  return { tasks = set_of(core.loop_tasks(loop)), handles = counts.handles,
+    requests = counts.requests, descriptors = set_of(core.descriptors()) }
 end
 
 -- What is there that was not there before, in words; nil for nothing.
@@ -257,11 +279,24 @@ local function leaked(loop, before)
   return lines[1] and table.concat(lines, "; ") or nil
 end
 
+-- Seconds for which work that nobody waits for any more may go on in other threads.
+local SETTLING = 10
+
+-- Lets the work end that was left behind, on its threads, by waits that were broken off: only
+-- then does it close and undo what it made.
+local function settle(loop, before)
+  local deadline = os.time() + SETTLING
+  weft.sleep(0)
+  while core.loop_statistics(loop).requests > before.requests and os.time() < deadline do
+    weft.sleep(0)
+  end
+end
+
 local function checked(loop, before, ok, ...)
   if not ok then
     error((...), 0)
   end
-  weft.sleep(0)
+  settle(loop, before)
   local text = leaked(loop, before)
   if text then
     errors.raise("state", "leak: " .. text, { code = "leak" })
@@ -316,7 +351,7 @@ local function cancelled_run(fn, n, every_task, check)
     if not finished and not errors.is_error(failure, "cancelled") then
       problem = "it raised " .. tostring(failure)
     end
-    weft.sleep(0)
+    settle(loop, before)
     problem = problem or leaked(loop, before)
     if not problem and check then
       local fine, message = pcall(check, n)
