@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- weft.net: servers: handlers, limits, the ways to end one, socket files, want of
+-- weft.server: handlers, limits, the ways to end one, socket files, want of
 -- descriptors and memory, many connections at once.
 
 local weft = require "weft"
