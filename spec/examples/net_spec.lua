@@ -14,16 +14,16 @@ local function start(name, ...)
     { stdout = "pipe", stderr = "stdout" })
 end
 
--- fn(port) while the server runs; then it is ended as by Ctrl-C.
+-- fn(port) while the server runs; then it is ended as by Ctrl-C. Returns what it said meanwhile.
 local function with_server(name, fn)
-  start(name, "0"):with(function(process)
+  return start(name, "0"):with(function(process)
     local line = process.stdout:read_line()
     local port = tonumber(line:match("^listening on 127%.0%.0%.1:(%d+)$"))
     assert.truthy(port, line)
     fn(port)
     process:send_signal("SIGINT")
     assert.equal(130, process:wait().code)
-    assert.equal("", process.stdout:read_all())
+    return process.stdout:read_all()
   end)
 end
 
@@ -40,15 +40,16 @@ end
 
 describe("the example", function()
   it("echo_server sends back what echo_client sends", support.run(function()
-    with_server("echo_server", function(port)
+    local said = with_server("echo_server", function(port)
       assert.same({ "hello\nworld\n", 0 }, { output_of("echo_client", tostring(port), "hello",
         "world") })
       assert.same({ "", 0 }, { output_of("echo_client", tostring(port)) })
     end)
+    assert.equal("", said)
   end))
 
   it("echo_server serves others while a client does not read", support.run(function()
-    with_server("echo_server", function(port)
+    local said = with_server("echo_server", function(port)
       local idle = connect(port)
       local flood = weft.create_task(function() idle:write(("x"):rep(20000000)) end)
       local other = connect(port)
@@ -60,6 +61,7 @@ describe("the example", function()
       idle:close()
       other:close()
     end)
+    assert.matches("error in a connection's handler\nconnection: write to 127.0.0.1:%d+: ", said)
   end))
 
   it("echo_client says when nobody listens", support.run(function()
@@ -71,7 +73,7 @@ describe("the example", function()
   end))
 
   it("chat_server passes lines on to the others", support.run(function()
-    with_server("chat_server", function(port)
+    local said = with_server("chat_server", function(port)
       local function join(name)
         local stream = connect(port)
         assert.equal("who are you?", stream:read_line())
@@ -97,6 +99,7 @@ describe("the example", function()
       assert.equal("ann has gone", bob:read_line())
       bob:close()
     end)
+    assert.equal("", said)
   end))
 
   it("port_scanner finds the open ports", support.run(function()
