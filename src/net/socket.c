@@ -69,6 +69,16 @@ static void destroy(struct weft_filter *filter) {
 
 /* --- waiting ------------------------------------------------------------- */
 
+/* A poll that is armed though nobody wants its event keeps no loop alive: it is
+ * not I/O that somebody waits for. */
+static void set_wanted(struct weft_socket *socket, int events) {
+  socket->wanted = (uint8_t)events;
+  if (events != 0)
+    uv_ref((uv_handle_t *)&socket->poll);
+  else
+    uv_unref((uv_handle_t *)&socket->poll);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events);
 
 static int arm(struct weft_socket *socket, int directions) {
@@ -98,7 +108,7 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
     return;
   }
   come &= socket->wanted;
-  socket->wanted = 0;
+  set_wanted(socket, 0);
   if (socket->bottom.listener != NULL)
     socket->bottom.on_ready(socket->bottom.listener, come);
 }
@@ -107,7 +117,7 @@ static int socket_want(struct weft_filter *filter, int events) {
   struct weft_socket *socket = of(filter);
   if (socket->fd < 0)
     return UV_EBADF;
-  socket->wanted = (uint8_t)events;
+  set_wanted(socket, events);
   /* WRITE is there nearly always: it is not left armed. */
   if ((events & ~socket->armed) == 0 &&
       ((socket->armed & ~events) & WEFT_WRITE) == 0)
