@@ -312,10 +312,13 @@ function Server:shutdown(grace)
   self:close()
   local ok, e = pcall(scope.timeout, grace, self._idle.wait, self._idle)
   if not ok then
-    for _, task in pairs(self._streams) do
-      task:cancel()
-    end
-    scope.finally(function() end, function() self._idle:wait() end)
+    scope.finally(function() end, function()
+      await.sleep(0) -- a task that is cancelled before it starts would never give its place back
+      for _, task in pairs(self._streams) do
+        task:cancel()
+      end
+      self._idle:wait()
+    end)
     if not errors.is_error(e, "timeout") then
       error(e, 0)
     end
