@@ -52,6 +52,8 @@ group_build() {
     pkg-config --exists "libuv >= 1.42"
   need libssl-dev         "OpenSSL 3.0 or later, with its headers" \
     pkg-config --exists "openssl >= 3.0"
+  need libc-ares-dev      "c-ares (optional), with its headers" \
+    pkg-config --exists "libcares >= 1.16"
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.

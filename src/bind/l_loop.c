@@ -269,9 +269,10 @@ static int l_loop_tasks(lua_State *L) {
   return 1;
 }
 
-/* One that is closing is nobody's any more. */
+/* Not one that is closing, which is nobody's any more; nor that by which a
+ * loop's own threads wake it, which lives as the loop does. */
 static void on_count(uv_handle_t *handle, void *arg) {
-  *(int *)arg += !uv_is_closing(handle);
+  *(int *)arg += !uv_is_closing(handle) && handle->type != UV_ASYNC;
 }
 
 static void set_count(lua_State *L, const char *name, lua_Integer n) {
@@ -289,6 +290,8 @@ static int l_loop_statistics(lua_State *L) {
   set_count(L, "tasks", loop->tasks);
   set_count(L, "timers", loop->timers.count);
   set_count(L, "handles", handles > 0 ? handles - 1 : 0); /* less our timer */
+  set_count(L, "requests",
+            loop->is_open ? (lua_Integer)loop->uv.active_reqs.count : 0);
   set_count(L, "threads", loop->pool_count);
   set_count(L, "created", loop->last_id);
   set_count(L, "steps", (lua_Integer)loop->steps);

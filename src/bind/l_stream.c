@@ -13,8 +13,9 @@
 
 #include "base/err.h"
 
-#define PINS 4 /* strings of a write for which the table has room from birth \
-                */
+#define PINS                                                      \
+  4 /* strings of a write for which the table has room from birth \
+     */
 
 /* --- the object ---------------------------------------------------------- */
 

@@ -335,6 +335,94 @@ print(results[2].kind, results[2].code) --> limit lines
 ```
 ]] }
 
+add { name = "files", title = "Files", from = { "weft.fs", "weft.file", "weft.watch" },
+  summary = "Files and directories, without holding up the loop.",
+  text = [[
+Each call is done by a thread, from beginning to end. A call that is cancelled closes what it
+opened and removes what was temporary.
+
+```lua
+local fs = weft.fs
+
+fs.temporary_directory(function(dir)
+  fs.write_file(dir .. "/list", "apple\npear\n")
+  fs.open(dir .. "/list", "a+"):with(function(file)
+    file:write("plum\n")
+    file:seek("set")
+    for line in file:lines() do
+      print(line, file:seek())
+    end
+  end)
+  fs.write_atomic(dir .. "/settings", "a = 1")
+  for name, type in fs.entries(dir) do
+    print(name, type, fs.stat(dir .. "/" .. name).size)
+  end
+end)
+--> apple	6
+--> pear	11
+--> plum	16
+--> list	file	16
+--> settings	file	5
+```
+
+A watch tells what happens to a file, or in a directory:
+
+```lua
+weft.fs.temporary_directory(function(dir)
+  weft.fs.watch(dir):with(function(watch)
+    weft.create_task(weft.fs.mkdir, dir .. "/new")
+    print(watch:next().name) --> new
+  end)
+end)
+```
+]] }
+
+add { name = "processes", title = "Processes", from = { "weft.process" },
+  summary = "Child processes, and pipes to them as streams.",
+  text = [[
+```lua
+local sort = weft.create_subprocess("sort", { "-r" }, { stdin = "pipe", stdout = "pipe" })
+print(sort:communicate("pear\napple\n")) --> pear
+print(sort.returncode) --> apple
+--> nil
+--> 0
+```
+
+Line by line, and ended by a signal:
+
+```lua
+local cat = weft.create_subprocess("cat", {}, { stdin = "pipe", stdout = "pipe" })
+cat.stdin:write("hello\n")
+print(cat.stdout:read_line()) --> hello
+cat:terminate()
+print(cat:wait().signal) --> SIGTERM
+cat:close()
+```
+]] }
+
+add { name = "threads", title = "Threads", from = { "weft.thread" },
+  summary = "What blocks, or computes for long, in threads with a Lua state of their own.",
+  text = [[
+```lua
+local function fibonacci(n)
+  local function fib(i)
+    return i < 2 and i or fib(i - 1) + fib(i - 2)
+  end
+  return fib(n)
+end
+
+local a, b = weft.gather(function()
+  return weft.run_in_thread(fibonacci, 20)
+end, function()
+  return weft.run_in_thread("string.rep", "ab", 3)
+end)
+print(a, b) --> 6765	ababab
+```
+]] }
+
+add { name = "terminals", title = "Terminals", from = { "weft.tty" },
+  summary = "For progress displays: the size of a terminal, and single keys." }
+
 add { name = "inspecting", title = "Looking inside", from = { "weft.inspect" },
   also = { "weft.traceback" },
   summary = "What a program is doing, and where.",
