@@ -100,7 +100,8 @@ describe("tlsctx", function()
     end)
 
     it("may be missing: then the issuer is unknown", function()
-      local output = talk_in("SSL_CERT_FILE=/nowhere SSL_CERT_DIR=/nowhere", GOOD .. "c.host=a.test")
+      local output = talk_in("SSL_CERT_FILE=/nowhere SSL_CERT_DIR=/nowhere",
+        GOOD .. "c.host=a.test")
       assert.truthy(output:find("client: ETLS UNABLE_TO_GET_ISSUER_CERT_LOCALLY", 1, true), output)
     end)
 

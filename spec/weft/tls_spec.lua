@@ -236,7 +236,8 @@ describe("weft.tls", function()
     end))
 
     it("on an expired certificate has the day", run(function()
-      with_server({ cert = certs.path "expired.pem", key = certs.path "expired.key" }, function(port)
+      local opts = { cert = certs.path "expired.pem", key = certs.path "expired.key" }
+      with_server(opts, function(port)
         local e = raises({ "tls", "CERT_HAS_EXPIRED" }, connect, port, nil,
           { server_hostname = "a.test" })
         assert.truthy(e.message:find("certificate has expired on 2026-01-02", 1, true))
@@ -467,7 +468,8 @@ describe("weft.tls", function()
     end
 
     local function context(name)
-      return weft.tls.context { cert = certs.path(name .. ".pem"), key = certs.path(name .. ".key") }
+      return weft.tls.context { cert = certs.path(name .. ".pem"),
+        key = certs.path(name .. ".key") }
     end
 
     it("takes them from a table, wildcards for one level, its own for others", run(function()
