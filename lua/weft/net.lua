@@ -189,6 +189,7 @@ end
 ---@field resolver weft.Resolver? default: the one that all of weft uses
 ---@field keepalive integer? seconds of silence after which the system asks if the peer lives
 ---@field delay boolean? true: small pieces wait to be sent together (no TCP_NODELAY)
+local ConnectOptions = {} -- luacheck: ignore 211
 
 ---Connects and returns a stream; with `tls`, after the handshake. A name is looked up, and its
 ---addresses are tried by turns (RFC 8305): the next one when one has failed, or after 0.25 s.

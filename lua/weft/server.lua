@@ -328,8 +328,7 @@ end
 
 ---What `weft.start_server` takes.
 ---@class weft.ServerOptions
----@field host string? a numeric address, a name (all its addresses), "*" for all that this
----machine has; default "127.0.0.1"
+---@field host string? an address, a name (all its addresses), or "*"; default "127.0.0.1"
 ---@field port integer? 0 to 65535; default 0: one that is free
 ---@field path string? a Unix socket in place of host and port; removed when the server is closed
 ---@field tls (weft.TLSContext | weft.TLSOptions)? with a certificate and its key
@@ -339,6 +338,7 @@ end
 ---@field reuse_port boolean? several processes may listen on one port and share what comes
 ---@field keepalive integer? as for `weft.open_connection`
 ---@field delay boolean? as for `weft.open_connection`
+local ServerOptions = {} -- luacheck: ignore 211
 
 ---Starts a server: `handler(stream, server)` runs as a task for each connection, and the stream
 ---is closed when it ends. An error in it goes to the loop's exception handler.
