@@ -37,10 +37,10 @@ end
 describe("tlsctx", function()
   describe("refuses", function()
     local cases = {
-      ["a key that is another certificate's"] = { "server: context KEY_VALUES_MISMATCH: key: the "
-        .. "key does not belong to the certificate", "s.cert={a.pem} s.key={b.key}" },
-      ["a key of another kind"] = { "server: context KEY_TYPE_MISMATCH: key: the key does not "
-        .. "belong to the certificate", "s.cert={a.pem} s.key={rsa.key}" },
+      ["a key that is another certificate's"] = { "server: context KEY_VALUES_MISMATCH: key: it "
+        .. "does not belong to the certificate", "s.cert={a.pem} s.key={b.key}" },
+      ["a key of another kind"] = { "server: context KEY_VALUES_MISMATCH: key: it does not belong "
+        .. "to the certificate", "s.cert={a.pem} s.key={rsa.key}" },
       ["a locked key without its password"] = { "server: context BAD_PASSWORD: key: it is "
         .. "encrypted, and key_password is not given", "s.cert={a.pem} s.key={a.locked.key}" },
       ["a locked key with another password"] = { "server: context BAD_PASSWORD: key: the password "
