@@ -45,10 +45,8 @@ LTO := $(if $(FLAVOUR),,$(shell echo 'int weft;' | \
 FLAGS_ := -fno-plt $(LTO)
 LINK_ := $(LTO)
 
-# nodelete: leaks are reported at exit, after the interpreter has unloaded its
-# modules; without this their frames would have no names.
 FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined
-LINK_asan := -fsanitize=address,undefined -Wl,-z,nodelete
+LINK_asan := -fsanitize=address,undefined
 FLAGS_fuzz := -O1 -fno-omit-frame-pointer \
   -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LINK_fuzz := -fsanitize=fuzzer,address,undefined
@@ -60,7 +58,9 @@ FLAGS_werror-clang := -Werror
 ifeq ($(shell uname -s),Darwin)
 SHARED := -bundle -undefined dynamic_lookup
 else
-SHARED := -shared
+# nodelete: an interpreter that ends unloads its modules while finalizers that
+# use weft may still be to run; and a sanitizer reports leaks after that.
+SHARED := -shared -Wl,-z,nodelete
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
@@ -74,7 +74,7 @@ LUA_CFLAGS = $(eval LUA_CFLAGS := \
 LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
   $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
 LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
-LIBS_PC = "libuv >= 1.42" $(CARES_PC)
+LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(CARES_PC)
 
 # Built in where it is found. 1.16 has ares_getaddrinfo, with times to live.
 CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
@@ -111,7 +111,8 @@ objects: $(OBJECTS)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(SHARED) $(CFLAGS) $(LDFLAGS) $(LINK_$(FLAVOUR)) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(SHARED) $(CFLAGS) $(LDFLAGS) $(LINK_$(FLAVOUR)) -o $@.new $^ $(LIBS)
+	$(Q)mv $@.new $@
 
 $(BUILD)/obj/%.o: src/%.c Makefile | libraries
 	@mkdir -p $(@D)

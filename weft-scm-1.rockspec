@@ -15,6 +15,9 @@ description = {
 dependencies = {
   "lua >= 5.1, < 5.5", -- as 5.1, LuaJIT 2.1; else 5.4
 }
+external_dependencies = {
+  OPENSSL = { header = "openssl/ssl.h" }, -- 3.0 or later: the Makefile asks pkg-config
+}
 build = {
   type = "make",
   build_target = "module",

@@ -55,7 +55,7 @@ end
 local function fail(x, ok, e)
   if ok ~= false then
     raise("state", "the task's coroutine was resumed by hand in the middle of a wait",
-      { code = "resumed_by_hand" })
+      { code = "ERESUMED" })
   end
   local state = x and core.state(x)
   if state == "returned" then
@@ -192,6 +192,16 @@ end
 ---
 ---Raises what `x` raised; `cancelled` if the waiting task is cancelled meanwhile; `state` as
 ---`weft.await`.
+---
+---```lua
+---local saving = weft.create_task(function()
+---  weft.sleep(2)
+---  print("saved")
+---end)
+---local ok, e = weft.try(weft.timeout, 1, weft.shield, saving)
+---print(ok, e) --> nil timeout: timed out after 1 s
+---saving:await() --> saved
+---```
 ---@async
 ---@param x weft.Awaitable
 ---@return any ... the results of x

@@ -65,12 +65,18 @@ local function watch(list, n)
   return latch, futures
 end
 
--- Cancels all that are not done and waits until they are, come what may.
+-- Cancels all that are not done and waits until they are, come what may. A cancel that comes
+-- meanwhile is passed on only to what is not being cancelled: tasks that wait for each other
+-- in a cycle would pass it round for ever.
 local function cancel_all(latch, futures)
+  local again = false
   repeat
     for _, future in pairs(futures) do
-      future:cancel()
+      if not again or core.kind_of(future) ~= "task" or core.cancelling(future) == 0 then
+        future:cancel()
+      end
     end
+    again = true
   until core.latch_wait(latch, "all", true) == true
   core.latch_close(latch)
 end
@@ -101,8 +107,18 @@ local function result_of(future, return_exceptions)
   return errors.wrap(value)
 end
 
+local function check_not_self(list, n)
+  local task = core.current_task()
+  for i = 1, n do
+    if rawequal(list[i], task) then
+      raise("state", ("gather: item %d: a task cannot await itself"):format(i), { code = "ESELF" })
+    end
+  end
+end
+
 local function gather(list, n, return_exceptions)
   check_wait(check_list(list, n, "gather"))
+  check_not_self(list, n)
   local latch, futures = watch(list, n)
   local ok = core.latch_wait(latch, return_exceptions and "all" or "failure")
   if ok ~= true then
@@ -123,15 +139,16 @@ local function gather(list, n, return_exceptions)
   return results
 end
 
----Waits for all and returns a table of their (first) results in order, with `n`. The first
----failure is raised at once, and the others run on; with the option `return_exceptions`
----errors stand among the results. Cancelled, it cancels all and raises when they have ended.
+---Waits for all and returns a table of the first result of each, in order, and their number in
+---`n`. The first failure is raised at once, and the others run on; with the option
+---`return_exceptions` errors stand among the results, as error objects. Cancelled, it cancels
+---all and raises when they have ended.
 ---
 ---Takes tasks, futures and functions (run as tasks), or one list of them and a table of
 ---options: `gather(list, {return_exceptions = true})`.
 ---
----Raises the first failure; `cancelled`; `state` outside a task; `type` for what cannot be
----awaited, before any function is started.
+---Raises the first failure; `cancelled`; `state` outside a task and for oneself; `type` for
+---what cannot be awaited, before any function is started.
 ---@async
 ---@param ... weft.Awaitable | weft.Awaitable[] | {return_exceptions: boolean?}
 ---@return {[integer]: any, n: integer} results
@@ -190,12 +207,19 @@ local function distinct(list, n)
   return items, #items
 end
 
----Waits until all are done, or the first is (`return_when = "FIRST_COMPLETED"`), or one has
----failed (`"FIRST_EXCEPTION"`), or `timeout` seconds have passed. Raises none of their errors
----and cancels nothing.
+---Waits until all are done, or, with the option `return_when`, the first is
+---(`"FIRST_COMPLETED"`) or one has failed (`"FIRST_EXCEPTION"`; a cancelled one has not), at most
+---`timeout` seconds. Raises none of their errors and cancels nothing. Both results are in the
+---order of the list.
 ---
 ---Raises `cancelled`; `state` outside a task; `type` for an empty list and for what cannot be
 ---awaited, before any function is started.
+---
+---```lua
+---local slow, fast = weft.create_task(weft.sleep, 5), weft.create_task(weft.sleep, 1)
+---local done, pending = weft.wait({ slow, fast }, { return_when = "FIRST_COMPLETED" })
+---print(#done, done[1] == fast, pending[1] == slow) --> 1 true true
+---```
 ---@async
 ---@param list weft.Awaitable[]
 ---@param opts {timeout: number?, return_when: string?}? `timeout` in seconds
@@ -227,11 +251,20 @@ function M.wait(list, opts)
   return done, pending
 end
 
----Iterates over tasks in the order in which they are done: `for task in as_completed(list)`.
----Each is done when it is given: `task:await()` returns or raises at once.
+---Iterates over tasks in the order in which they are done. Each is done when it is given:
+---`task:await()` returns or raises at once. A step of the iteration waits.
 ---
----Raises `cancelled`, `state` outside a task, `type` for what cannot be awaited. A step waits,
----and raises `timeout` when `timeout` seconds have passed since the call.
+---Raises `cancelled`; `state` outside a task; `type` for what cannot be awaited. A step raises
+---`timeout` when `timeout` seconds have passed since the call.
+---
+---```lua
+---local tasks = { weft.create_task(weft.sleep, 2, "b"), weft.create_task(weft.sleep, 1, "a") }
+---for task in weft.as_completed(tasks, { timeout = 10 }) do
+---  print(task:await())
+---end
+--- --> a
+--- --> b
+---```
 ---@async
 ---@param list weft.Awaitable[]
 ---@param opts {timeout: number?}? `timeout` in seconds

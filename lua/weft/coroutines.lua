@@ -12,6 +12,7 @@ local errors = require "weft.error"
 local raw = {
   create = coroutine.create,
   resume = coroutine.resume,
+  wrap = coroutine.wrap,
   status = coroutine.status,
   close = rawget(coroutine, "close"),
 }
@@ -35,17 +36,33 @@ local function resume(co, ...)
   return raw.resume(co, ...)
 end
 
-local function unwrap(ok, ...)
+-- As the function that was there: on Lua 5.4 an error closes the coroutine (its stack is
+-- kept as text before), and outside tasks the caller's place is put before a string.
+local function fail(co, e)
+  if raw.close and raw.status(co) == "dead" then
+    errors.keep_stack(co)
+    local closed, replaced = raw.close(co)
+    if not closed then
+      e = replaced
+    end
+  end
+  error(e, in_task() and 0 or 2)
+end
+
+local function unwrap(co, ok, ...)
   if ok then
     return ...
   end
-  error((...), 0)
+  return fail(co, (...))
 end
 
 local function wrap(fn)
+  if type(fn) ~= "function" then
+    return raw.wrap(fn) -- which raises
+  end
   local co = raw.create(fn)
   return function(...)
-    return unwrap(resume(co, ...))
+    return unwrap(co, resume(co, ...))
   end
 end
 

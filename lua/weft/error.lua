@@ -106,27 +106,43 @@ local function same(a, b)
   return rawequal(a, b) or a == b and type(a) == "string"
 end
 
--- The lines that tell where `task` failed: where the error began (another task
--- that it awaited, a coroutine, a call that weft guarded), then its own stack.
-local function failure_lines(task, lines, seen)
+-- The stack of a coroutine; that of a closed one is a text.
+local function stack_of(source)
+  return type(source) == "thread" and debug.traceback(source) or source
+end
+
+local failure_lines
+
+local function source_lines(task, source, lines, seen)
+  if type(source) == "thread" then
+    lines[#lines + 1] = "in a coroutine of " .. M.name_of(task) .. ":"
+    lines[#lines + 1] = stack_of(source)
+  elseif type(source) == "string" then
+    lines[#lines + 1] = "in " .. M.name_of(task) .. ":"
+    lines[#lines + 1] = source
+  elseif core.kind_of(source) then
+    failure_lines(source, lines, seen)
+    lines[#lines + 1] = "awaited by " .. M.name_of(task) .. ":"
+  end
+end
+
+-- The lines that tell where `task` failed: where the error began (another task that it
+-- awaited, a coroutine, a call that weft guarded), the coroutines through which it came, then
+-- the task's own stack. See note_failure in src/loop/coroutine.c.
+function failure_lines(task, lines, seen)
   local extra = core.extra(task)
   if not extra or seen[task] then
     return
   end
   seen[task] = true
   local noted = extra.noted
-  if noted and same(noted[1], extra[1]) then
-    local source = noted[2]
-    if type(source) == "thread" then
-      lines[#lines + 1] = "in a coroutine of " .. M.name_of(task) .. ":"
-      lines[#lines + 1] = debug.traceback(source)
-    elseif type(source) == "string" then
-      lines[#lines + 1] = "in " .. M.name_of(task) .. ":"
-      lines[#lines + 1] = source
-    elseif core.kind_of(source) then
-      failure_lines(source, lines, seen)
-      lines[#lines + 1] = "awaited by " .. M.name_of(task) .. ":"
+  if noted and noted.by == extra.thread and same(noted[1], extra[1]) then
+    source_lines(task, noted[2], lines, seen)
+    for i = 3, #noted do
+      lines[#lines + 1] = type(noted[i - 1]) == "thread" and "resumed by" or nil
+      lines[#lines + 1] = stack_of(noted[i])
     end
+    lines[#lines + 1] = type(noted[#noted]) == "thread" and "resumed by" or nil
   end
   if extra.thread then
     if #lines == 0 then
@@ -151,18 +167,31 @@ function M.failure_text(task)
   return lines[1] and table.concat(lines, "\n") or nil
 end
 
----Keeps, in the running task, where the error `e` came from, unless that is
----known. `source` is the task that was awaited, or a traceback.
+---Keeps, in the running task, where the error `e` came from. `source` is the task that was
+---awaited, or a traceback, which is not needed if the error has come from elsewhere.
 ---@private
 function M.note(e, source)
   local task = core.current_task()
   if not task then
     return
   end
-  local extra = core.extra(task, true)
+  local extra, by = core.extra(task, true), coroutine.running()
   local noted = extra.noted
-  if not (noted and same(noted[1], e)) then
-    extra.noted = { e, source }
+  if type(source) == "string" and noted and noted.by == by and same(noted[1], e) then
+    return
+  end
+  extra.noted = { e, source, by = by }
+end
+
+---Keeps, in the running task, the stack of a coroutine that has failed and is going to be
+---closed.
+---@private
+function M.keep_stack(co)
+  local task = core.current_task()
+  local extra = task and core.extra(task)
+  local noted = extra and extra.noted
+  if noted and noted[#noted] == co then
+    noted[#noted] = debug.traceback(co) .. "\nresumed by"
   end
 end
 
@@ -250,7 +279,7 @@ function M.raise(kind, message, fields)
   error(M.new(kind, message, fields), 0)
 end
 
----True for an error object, of the given kind if one is named.
+---True if `e` is an error object, and of the given kind if one is named.
 ---@param e any
 ---@param kind weft.Kind?
 ---@return boolean
@@ -296,7 +325,8 @@ local function tried(ok, ...)
 end
 
 ---Calls `fn(...)`; returns true and its results, or nil and what it raised. A cancellation of
----the current task is not swallowed: it is raised again.
+---the current task is not swallowed: it is raised again. This waits only where `fn` does, and
+---can be called outside tasks too.
 ---
 ---Raises `cancelled` when the current task was cancelled; nothing else.
 ---@async
@@ -320,19 +350,26 @@ if rawget(_G, "loadstring") then
   BARRIERS[rawget(_G, "loadstring")] = "loadstring"
 end
 
+local function barrier_of(info)
+  if info.name == "__gc" or info.namewhat == "metamethod" and info.name == "gc" then
+    return "a __gc metamethod"
+  end
+  return BARRIERS[info.func]
+end
+
+-- The innermost one, in this coroutine or those that resumed it.
 local function barrier()
-  local level = 3
-  while true do
-    local info = debug.getinfo(level, "fnS")
-    if not info then
-      return nil
+  local task, co, level = core.current_task(), coroutine.running(), 3
+  while co do
+    local info = debug.getinfo(co, level, "fnS")
+    local place = info and barrier_of(info)
+    if place then
+      return place
+    elseif info then
+      level = level + 1
+    else
+      co, level = task and core.resumer(task, co), 0
     end
-    if BARRIERS[info.func] then
-      return BARRIERS[info.func]
-    elseif info.name == "__gc" or info.namewhat == "metamethod" and info.name == "gc" then
-      return "a __gc metamethod"
-    end
-    level = level + 1
   end
 end
 

@@ -17,6 +17,25 @@ local M = {}
 local TaskGroup = {}
 TaskGroup.__index = TaskGroup
 
+-- Notes a failure. An error object that is there already came to this task from that one,
+-- which it awaited.
+local function add_failure(self, child, e)
+  if type(e) ~= "table" or not self._seen[e] then
+    self._failures[#self._failures + 1] = { value = e, task = child }
+  end
+  if e ~= nil and e == e then -- a nil or a NaN is no key
+    self._seen[e] = true
+  end
+end
+
+-- The same for the function's own failure, which stands first. Only a task of the group can
+-- have failed with the very same before, be it a string.
+local function add_own_failure(self, e)
+  if not errors.is_error(e, "cancelled") and (e == nil or not self._seen[e]) then
+    table.insert(self._failures, 1, { value = e })
+  end
+end
+
 -- Lets go of the children that are done, so that a long-lived group does not grow.
 local function reap(self)
   local index = core.latch_take(self._latch)
@@ -26,15 +45,19 @@ local function reap(self)
     if core.state(child) == "raised" then
       local _, e = core.outcome(child)
       errors.attribute(e, child)
-      self._failures[#self._failures + 1] = { value = e, task = child }
+      add_failure(self, child, e)
     end
     index = core.latch_take(self._latch)
   end
 end
 
-local function cancel_children(self)
+-- `again`: those that are being cancelled are left in peace. If they wait for the group's own
+-- task, the two would else cancel each other for ever.
+local function cancel_children(self, again)
   for _, child in pairs(self._children) do
-    core.cancel(child)
+    if not again or core.cancelling(child) == 0 then
+      core.cancel(child)
+    end
   end
 end
 
@@ -92,17 +115,19 @@ function TaskGroup:__tostring()
     self._ended and "ended" or self._aborting and "ending" or "open", n)
 end
 
--- Waits for all children, those made meanwhile too. A cancellation goes on to them.
+-- Waits for all children, those made meanwhile too. A cancellation goes on to them. Returns
+-- whether there was one.
 local function join(self)
   local ok, is_cancelled
   repeat
     ok = core.latch_wait(self._latch, "all", is_cancelled)
     if ok ~= true then
+      cancel_children(self, is_cancelled)
       is_cancelled, self._aborting = true, true
-      cancel_children(self)
     end
   until ok == true and core.latch_counts(self._latch) == 0
   reap(self)
+  return is_cancelled
 end
 
 local function raise_failures(failures)
@@ -121,23 +146,22 @@ local function raise_failures(failures)
 end
 
 local function finish(self, ok, ...)
-  local failures = self._failures
   if not ok then
-    local e = ...
-    local is_own = errors.is_error(e, "cancelled")
-    if not is_own then
-      table.insert(failures, 1, { value = e })
-    end
     abort(self)
   end
   core.scope_leave(self._scope)
-  join(self)
+  local is_cancelled = join(self)
   self._ended = true
   core.latch_close(self._latch)
-  if #failures > 0 then
-    raise_failures(failures)
+  if not ok then
+    add_own_failure(self, (...))
   end
-  await._checkpoint()
+  if #self._failures > 0 then
+    raise_failures(self._failures)
+  end
+  if not ok or is_cancelled then
+    await._checkpoint()
+  end
   if not ok then
     error((...), 0)
   end
@@ -150,6 +174,15 @@ end
 ---Returns what `fn` returned.
 ---
 ---Raises the failure, or `group`; `cancelled`; `state` outside a task.
+---
+---```lua
+---local sum = weft.task_group(function(group)
+---  local a = group:create_task(weft.sleep, 1, 20)
+---  local b = group:create_task(weft.sleep, 2, 22)
+---  return a:await() + b:await()
+---end)
+---print(sum) --> 42
+---```
 ---@async
 ---@param fn async fun(group: weft.TaskGroup): ...
 ---@return any ... the results of fn
@@ -158,8 +191,8 @@ function M.task_group(fn)
   await._before_wait()
   local children = {}
   local self = setmetatable({
-    _children = children, _latch = core.latch(children), _failures = {}, _count = 0,
-    _scope = core.scope(), _aborting = false, _ended = false,
+    _children = children, _latch = core.latch(children), _failures = {}, _seen = {},
+    _count = 0, _scope = core.scope(), _aborting = false, _ended = false,
   }, TaskGroup)
   return finish(self, errors.guarded(fn, self))
 end

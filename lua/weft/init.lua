@@ -15,6 +15,13 @@ local weft = {
   Error = errors.Error,
   is_error = errors.is_error,
   try = errors.try,
+  tls = require "weft.tls",
+  ---Files and directories.
+  ---@type weft.fs
+  fs = require "weft.fs",
+  ---Terminals.
+  ---@type weft.tty
+  tty = require "weft.tty",
 }
 
 local modules = {
@@ -28,8 +35,13 @@ local modules = {
   require "weft.queue",
   require "weft.resolver",
   require "weft.datagram",
+  require "weft.stream",
+  require "weft.net",
+  require "weft.server",
   require "weft.inspect",
   require "weft.loop",
+  require "weft.thread",
+  require "weft.process",
   (require "weft.runner"), -- Lua 5.4 would give the file's name as well
 }
 for _, module in ipairs(modules) do

@@ -16,12 +16,13 @@ local raise = errors.raise
 ---@class weft
 local M = {}
 
----An event loop.
+---An event loop. Made by `weft.new_event_loop`, and for each run by `weft.run`.
 ---@class weft.Loop
----@field slow_callback_duration number seconds; in debug mode a step that takes longer is reported
+---@field slow_callback_duration number seconds, 0.1 at first; for `loop:set_debug`
 local Loop = {}
 
----A call that was scheduled, as `call_soon`, `call_later` and `call_at` return it.
+---A call that was scheduled, as `loop:call_soon`, `loop:call_later` and `loop:call_at` return
+---it.
 ---@class weft.Handle
 local Handle = {}
 
@@ -147,8 +148,10 @@ local function deadlock(loop)
   for _, task in ipairs(core.loop_tasks(loop)) do
     lines[#lines + 1] = inspect._describe(task)
   end
-  raise("state", ("deadlock: all %d tasks wait and nothing can wake them: %s")
-    :format(#lines, table.concat(lines, "; ")), { code = "deadlock" })
+  local text = #lines == 0 and "there is no task, and nothing can wake the loop"
+    or #lines == 1 and "the only task waits and nothing can wake it: "
+    or ("all %d tasks wait and nothing can wake them: "):format(#lines)
+  raise("state", "deadlock: " .. text .. table.concat(lines, "; "), { code = "deadlock" })
 end
 
 ---Runs the loop until a task, a future or a function (run as a task) is done; returns its
@@ -175,22 +178,23 @@ function Loop:run_until_complete(x)
   return await._resolve(x, core.outcome(x))
 end
 
----Runs the loop until `stop` is called.
+---Runs the loop until `loop:stop` is called.
 ---
 ---Raises `state` if a loop runs already; `closed`.
 function Loop:run_forever()
   core.loop_run(self, nil, true)
 end
 
----Ends `run_forever` after the current turn.
+---Ends `loop:run_forever` (and `loop:run_until_complete`, which raises then) after the current
+---turn; called before them, after the first turn.
 ---
 ---Raises `closed`.
 function Loop:stop()
   core.loop_stop(self)
 end
 
----Closes the loop and all that it owns. Tasks that have not ended never will; that is
----reported. Idempotent.
+---Closes the loop and all that it owns. Tasks that have not ended never will, which is
+---reported to the exception handler, as are errors that nobody looked at. Idempotent.
 ---
 ---Raises `state` while the loop runs.
 function Loop:close()
@@ -216,13 +220,13 @@ function Loop:close()
   core.loop_close(self)
 end
 
----True during a turn.
+---True while it runs, also during a turn that a host asked for.
 ---@return boolean
 function Loop:is_running()
   return core.loop_state(self) == "running"
 end
 
----True after `close`.
+---True after `loop:close`.
 ---@return boolean
 function Loop:is_closed()
   return core.loop_state(self) == "closed"
@@ -247,7 +251,7 @@ function Loop:call_soon(fn, ...)
   return core.callback(self, nil, options.callable(fn, "the callback"), ...)
 end
 
----Calls `fn(...)` as `call_soon` does, after `delay` seconds.
+---Calls `fn(...)` as `loop:call_soon` does, after `delay` seconds.
 ---
 ---Raises `closed`.
 ---@param delay number seconds; less than 0 is 0
@@ -260,7 +264,7 @@ function Loop:call_later(delay, fn, ...)
     options.callable(fn, "the callback"), ...)
 end
 
----Calls `fn(...)` as `call_soon` does, at a time of the loop's clock.
+---Calls `fn(...)` as `loop:call_soon` does, at a time of the loop's clock.
 ---
 ---Raises `closed`.
 ---@param when number seconds, as `loop:time()`
@@ -301,7 +305,7 @@ function Handle:cancelled()
   return core.callback_state(self) == "cancelled"
 end
 
----The time at which it is due, by the loop's clock; nil for `call_soon`.
+---The time at which it is due, by the loop's clock; nil for `loop:call_soon`.
 ---@return number? seconds
 function Handle:when()
   local _, when = core.callback_state(self)
@@ -318,8 +322,8 @@ end
 
 --- debug mode ------------------------------------------------------------------------
 
----Debug mode: tasks remember where they were made, and a step that runs longer than
----`slow_callback_duration` (0.1 s) without waiting is reported to the exception handler.
+---Debug mode: tasks remember where they were made, and a task or callback that runs longer than
+---`loop.slow_callback_duration` without waiting is reported to the exception handler.
 ---
 ---Raises `closed`.
 ---@param flag boolean
@@ -402,8 +406,8 @@ function Loop:fileno()
   return core.loop_fileno(self)
 end
 
----Seconds until `run_once` has something to do: 0 for now, nil for not until the descriptor
----is readable.
+---Seconds until `loop:run_once` has something to do: 0 for now, nil for not until the
+---descriptor is readable.
 ---
 ---Raises `closed`.
 ---@return number? seconds
@@ -412,14 +416,14 @@ function Loop:next_timeout()
 end
 
 ---One turn: runs what is ready, then looks for I/O and timers; waits for them only if
----`block` is true and nothing is ready.
+---`block` is true and nothing is ready. Raises no error of a task or callback.
 ---
 ---Raises `state` from inside a turn; `closed`.
 ---@param block boolean?
 ---@return boolean alive whether there is more to do; see `loop:alive`
 function Loop:run_once(block)
   core.loop_check(self)
-  if core.loop_alive(self) then
+  if core.loop_alive(self) or core.loop_next_timeout(self) == 0 then -- 0: a stop, say
     core.loop_turn(self, block and core.loop_can_wake(self))
   end
   return core.loop_alive(self)
@@ -432,7 +436,7 @@ function Loop:alive()
 end
 
 ---Sets what is called when work is added from outside a turn, so that the host asks
----`next_timeout` again; nil takes it back.
+---`loop:next_timeout` again; nil takes it back.
 ---
 ---Raises `closed`.
 ---@param fn fun()?
@@ -490,14 +494,15 @@ end
 local default
 
 ---The running loop, or else the one set by `weft.set_event_loop`, or else one made on first
----use (or when the last one was closed).
+---use (or when the last one was closed, or is a parent process's).
 ---@return weft.Loop
 function M.get_event_loop()
   local running = core.running_loop()
   if running then
     return running
   end
-  if not default or core.loop_state(default) == "closed" then
+  local state = default and core.loop_state(default)
+  if state ~= "open" and state ~= "running" then
     default = M.new_event_loop()
   end
   return default

@@ -15,7 +15,8 @@ local options = require "weft.options"
 ---@class weft
 local M = {}
 
----The calls of a `weft.map`, to be iterated over.
+---The calls of a `weft.map`, to be iterated over by `for`. What is left of it when the loop is
+---left early is cancelled by `map:close`, or when the map is collected.
 ---@class weft.Map
 local Map = {}
 Map.__index = Map
@@ -143,8 +144,13 @@ local function step(self)
     await._checkpoint()
     return nil
   end
-  await._before_wait()
-  if not state.latch then
+  local can_wait = core.can_park()
+  if can_wait ~= true then
+    if state.latch then -- the consumer is cancelled: nothing is left behind
+      stop(state)
+    end
+    return await._interrupted(can_wait)
+  elseif not state.latch then
     open(state)
   end
   state.busy = true
@@ -227,12 +233,25 @@ end
 
 ---Calls `fn(item)` for each item of a list, or `fn(...)` for what each call of an iterator
 ---gives, at most `concurrency` (default 16) at a time, and gives the results in the order of
----the input, or, with `ordered = false`, as they come:
----`for i, value in weft.map(items, fn, {concurrency = 8}) do … end`.
+---the input, or, with `ordered = false`, as they come.
 ---
 ---Starts at the first step; the iterator is called in a task of its own, and may wait. Each
 ---step waits, and raises a failure, the iterator's too, when it comes to it, after the calls
 ---that run were cancelled and have ended.
+---
+---```lua
+---local function fetch(n)
+---  weft.sleep(1 / n)
+---  return n * n
+---end
+---
+---for i, square in weft.map({ 1, 2, 3 }, fetch, { concurrency = 2, ordered = false }) do
+---  print(i, square)
+---end
+--- --> 2 4
+--- --> 3 9
+--- --> 1 1
+---```
 ---@param items any[] | fun(): any, ...
 ---@param fn async fun(...): ...
 ---@param opts {concurrency: integer?, ordered: boolean?}?

@@ -5,6 +5,8 @@
 -- Owns: the stored items and the places promised to waiting putters. An item goes
 -- straight to the first waiting getter, and a freed place to the first waiting putter;
 -- as a wait that was given something does not raise, no item and no place is lost.
+-- Invariant: a getter waits only while nothing is stored, a putter only while each place
+-- is taken or promised.
 -- Must not know: what the items are.
 
 local core = require "weft.core"
@@ -22,9 +24,9 @@ local M = {}
 -- What a parked getter or putter is woken with when the queue was shut down.
 local SHUTDOWN = {}
 
----A queue. Fair to getters and to putters. `nil` cannot be put.
+---A queue, of any of the three orders. Fair to getters and to putters. nil cannot be put.
 ---@class weft.Queue
----@field maxsize number 0 for no bound
+---@field maxsize number items at most; 0 or less: no bound
 local Queue = {}
 
 local function shut_down()
@@ -80,7 +82,8 @@ local function fetch(self)
   return item
 end
 
--- Puts the item into the place that was promised.
+-- Puts the item into the place that was promised. If a getter came for it meanwhile, or the
+-- order failed, the place is still free, and goes to the next.
 local function redeem(self, item)
   self._promised = self._promised - 1
   if self._discards then -- shutdown(true) came meanwhile
@@ -88,7 +91,7 @@ local function redeem(self, item)
     shut_down()
   end
   local ok, e = errors.guarded(store, self, item)
-  if not ok then
+  if not self:full() then
     offer(self)
   end
   end_getters(self)
@@ -191,7 +194,7 @@ function Queue:empty()
   return self._size == 0
 end
 
----True if `put` would have to wait.
+---True if `queue:put` would have to wait.
 ---@return boolean
 function Queue:full()
   return self._size + self._promised >= self._full_at
@@ -223,8 +226,9 @@ function Queue:join()
   end
 end
 
----Ends the queue: `put` raises from now on, and `get` once it is empty; with `immediate`
----what is stored is dropped, and counts as dealt with. Idempotent.
+---Ends the queue: `queue:put` raises from now on, in tasks that wait in it too, and
+---`queue:get` once the queue is empty; with `immediate` what is stored is dropped, and counts as
+---dealt with. Idempotent.
 ---@param immediate boolean?
 function Queue:shutdown(immediate)
   self._closed = true
@@ -253,7 +257,7 @@ function Queue:iter()
 end
 
 ---Counts: `size` items stored, of at most `maxsize` (0: no bound); `getters` and `putters`
----that wait; items `unfinished`, which `join` waits for.
+---that wait; items `unfinished`, which `queue:join` waits for.
 ---@return {size: integer, maxsize: number, getters: integer, putters: integer, unfinished: integer}
 function Queue:statistics()
   return { size = self._size, maxsize = self.maxsize, getters = core.waiting(self._getters),
@@ -386,9 +390,8 @@ local function new(metatable, maxsize)
   }, metatable)
 end
 
----A queue, first in, first out. `put` waits while there are `maxsize` items (0 or nil: no
----bound).
----@param maxsize number?
+---A queue, first in, first out. `queue:put` waits while there are `maxsize` items.
+---@param maxsize number? items; nil, 0 or less: no bound
 ---@return weft.Queue
 function M.queue(maxsize)
   return new(FIFO, maxsize)
@@ -399,9 +402,9 @@ local function by_value(a, b)
 end
 
 ---A queue from which the least item comes first, by `less(a, b)` (default `a < b`); equals
----come first in, first out. What `less` raises comes out of `put` and `get`, and no item is
----lost.
----@param maxsize number? 0 or nil: no bound
+---come first in, first out. What `less` raises comes out of `queue:put` and `queue:get`, and
+---no item is lost.
+---@param maxsize number? items; nil, 0 or less: no bound
 ---@param less (fun(a: any, b: any): boolean)?
 ---@return weft.Queue
 function M.priority_queue(maxsize, less)
@@ -412,7 +415,7 @@ function M.priority_queue(maxsize, less)
 end
 
 ---A queue, last in, first out.
----@param maxsize number? 0 or nil: no bound
+---@param maxsize number? items; nil, 0 or less: no bound
 ---@return weft.Queue
 function M.lifo_queue(maxsize)
   local self = new(LIFO, maxsize)

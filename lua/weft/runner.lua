@@ -12,7 +12,8 @@ local options = require "weft.options"
 ---@class weft
 local M = {}
 
----Runs functions in one loop, which it makes and closes. Made by `weft.runner`.
+---Runs functions in one loop, which it makes and closes. Made by `weft.runner`. Its loop, and
+---with it timers, futures and queues, stays from one run to the next.
 ---@class weft.Runner
 local Runner = {}
 Runner.__index = Runner

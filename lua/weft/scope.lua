@@ -51,7 +51,7 @@ end
 ---Calls `fn(...)` and returns its results, unless `seconds` pass first: then the wait that
 ---`fn` is in, and each later one, is broken off, and `timeout` is raised when `fn` has let
 ---that through. nil is no limit; zero or less expires at the first wait. If `fn` returns
----all the same, its results count.
+---all the same, its results count. This waits only where `fn` does.
 ---
 ---Raises `timeout`; what `fn` raised; `state` outside a task.
 ---@async
@@ -115,7 +115,7 @@ local function ended(x, message)
 end
 
 ---Waits for a task, a future or a function (run as a task), at most `seconds` (nil: no
----limit). If the time runs out, it is cancelled, and once it has ended `timeout` is raised;
+---limit). If the time runs out, `x` is cancelled, and once it has ended `timeout` is raised;
 ---but what it returned or raised all the same counts.
 ---
 ---Raises `timeout`; else as `weft.await`.
@@ -165,7 +165,7 @@ end
 
 ---Calls `fn()`, then, whatever came of it, `cleanup()`, which no cancellation and no time
 ---limit from outside can break off. Returns or raises what `fn` did, or what `cleanup`
----raised.
+---raised. This waits only where those two do, and can be called outside tasks too.
 ---
 ---Raises what `fn` or `cleanup` raised.
 ---@async

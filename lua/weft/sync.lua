@@ -35,7 +35,8 @@ end
 
 --- semaphore ------------------------------------------------------------------
 
----A counter of permits. Fair: first come, first served.
+---A counter of permits. Fair: first come, first served. Made by `weft.semaphore` and
+---`weft.bounded_semaphore`.
 ---@class weft.Semaphore
 local Semaphore = {}
 Semaphore.__index = Semaphore
@@ -75,7 +76,7 @@ function Semaphore:release()
   end
 end
 
----True if `acquire` would have to wait.
+---True if `semaphore:acquire` would have to wait.
 ---@return boolean
 function Semaphore:locked()
   return self._value == 0
@@ -124,7 +125,7 @@ end
 
 --- lock ---------------------------------------------------------------------
 
----A lock for tasks. Fair; not owned: any task may release it.
+---A lock for tasks. Fair; not owned: any task may release it. Made by `weft.lock`.
 ---@class weft.Lock
 local Lock = {}
 Lock.__index = Lock
@@ -197,7 +198,7 @@ end
 
 --- event ----------------------------------------------------------------------
 
----A flag that tasks can wait for.
+---A flag that tasks can wait for. Made by `weft.event`.
 ---@class weft.Event
 local Event = {}
 Event.__index = Event
@@ -258,7 +259,7 @@ end
 
 --- condition ----------------------------------------------------------------
 
----A lock together with a list of tasks that wait to be notified.
+---A lock together with a list of tasks that wait to be notified. Made by `weft.condition`.
 ---@class weft.Condition
 local Condition = {}
 Condition.__index = Condition
@@ -396,11 +397,11 @@ end
 
 --- barrier --------------------------------------------------------------------
 
----A meeting point of a fixed number of tasks.
+---A meeting point of a fixed number of tasks. Made by `weft.barrier`.
 ---@class weft.Barrier
 ---@field parties integer how many must arrive
 ---@field n_waiting integer how many wait now
----@field broken boolean
+---@field broken boolean whether `barrier:abort` was called, and `barrier:reset` not yet
 local Barrier = {}
 
 local BROKEN = {}
@@ -410,10 +411,22 @@ local function broken_error()
 end
 
 ---Waits until all parties have arrived. Returns the place in the order of arrival, 1 to
----`parties`. A task that is cancelled while it waits has not arrived.
+---`barrier.parties`. A task that is cancelled while it waits has not arrived.
 ---
 ---Raises `cancelled`; `state` outside a task, and, with the code "broken_barrier", if the
 ---barrier is or becomes broken.
+---
+---```lua
+---local barrier = weft.barrier(2)
+---
+---local function worker(seconds)
+---  weft.sleep(seconds)
+---  return barrier:wait()
+---end
+---
+---local slow, fast = weft.create_task(worker, 2), weft.create_task(worker, 1)
+---print(slow:await(), fast:await()) --> 2 1
+---```
 ---@async
 ---@return integer place
 function Barrier:wait()
@@ -439,13 +452,13 @@ function Barrier:wait()
   return arrived
 end
 
----Breaks it: who waits and who comes gets the error, until `reset`.
+---Breaks it: `barrier:wait` raises in all that wait and that come, until `barrier:reset`.
 function Barrier:abort()
   self._broken = true
   while wake(self._waiters, BROKEN) do end
 end
 
----Makes it whole again; who waits gets the error.
+---Makes it whole again; `barrier:wait` raises in all that wait.
 function Barrier:reset()
   while wake(self._waiters, BROKEN) do end
   self._broken = false

@@ -15,14 +15,15 @@ local raise = errors.raise
 ---@class weft
 local M = {}
 
----An outcome that arrives once. Made by `weft.create_future`.
+---An outcome that arrives once: results, an error, or a cancellation. Made by
+---`weft.create_future`, and what every task is too.
 ---@class weft.Future
 local Future = {}
 
----A coroutine that the loop runs. Made by `weft.create_task`. It sets its outcome itself:
----`set_result` and `set_exception` raise `state`.
+---A function that the loop runs, and its outcome. Made by `weft.create_task`. Only its function
+---sets the outcome: `future:set_result` and `future:set_exception` raise `state`.
 ---@class weft.Task: weft.Future
----@field context table values inherited by the tasks made inside; each has its own copy
+---@field context table each task made inside starts with a copy of it, one level deep
 local Task = {}
 
 ---Waits for the outcome; see `weft.await`.
@@ -71,7 +72,7 @@ function Future:exception()
   return errors.wrap(e)
 end
 
----Calls `fn(self)` through the loop, soon after the outcome is there.
+---Calls `fn(self)` through the loop, as `loop:call_soon` does, when the outcome is there.
 ---
 ---Raises `closed` if the outcome is there and the loop closed.
 ---@param fn fun(future: weft.Future)
@@ -156,7 +157,7 @@ for name, method in pairs(Future) do
 end
 
 ---Asks the task to end: its wait, and each later wait, raises `cancelled`, until the task
----ends or takes it back by `uncancel`. A task that has not started never will. What the
+---ends or takes it back by `task:uncancel`. A task that has not started never will. What the
 ---task awaits is cancelled too, and it goes on when that has ended.
 ---@param message any? the message of the error
 ---@return boolean requested false if it is done already

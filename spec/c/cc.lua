@@ -37,19 +37,24 @@ local function make(path, sources, command)
 end
 
 ---The path of a program made of spec/c/NAME.c and sources of weft that know no Lua; with
----the address sanitizer where the compiler has it.
-function M.unit(name, sources)
+---the address sanitizer where the compiler has it. `packages` are those of pkg-config.
+function M.unit(name, sources, packages)
   local files = ("spec/c/%s.c %s"):format(name, sources or "")
-  local command = ("%s %s %%s -o $out %s"):format(CC, FLAGS, files)
-  return make(FOLDER .. "/" .. name, files .. " spec/c src/base src/loop",
+  local command = ("%s %s %%s -o $out %s%s"):format(CC, FLAGS, files,
+    packages and (" $(pkg-config --cflags --libs %s)"):format(packages) or "")
+  return make(FOLDER .. "/" .. name, files .. " spec/c src/base src/loop src/net",
     "if " .. command:format(SANITIZE) .. " 2>$new.log; then rm -f $new.log; else rm -f $new.log; "
     .. command:format("") .. "; fi")
 end
 
----The path of a program made of spec/c/NAME.c that embeds this Lua.
+---The path of a program made of spec/c/NAME.c and all C sources of weft that embeds this
+---Lua; with the thread sanitizer where there is a clang that has it.
 function M.host(name)
-  return make(FOLDER .. "/" .. name, "spec/c", ("%s %s -o $out spec/c/%s.c -pthread -Wl,-E "
-    .. "$(pkg-config --cflags --libs %s)"):format(CC, FLAGS, name, VM))
+  local command = ("%%s %s -o $out spec/c/%s.c src/*/*.c -pthread -Wl,-E "
+    .. "$(pkg-config --cflags --libs %s libuv openssl)"):format(FLAGS, name, VM)
+  return make(FOLDER .. "/" .. name, "spec/c src", "if "
+    .. command:format("clang -fsanitize=thread") .. " 2>/dev/null; then :; else "
+    .. command:format(CC) .. "; fi")
 end
 
 ---Loads the Lua module that spec/c/NAME.c is.
@@ -68,15 +73,22 @@ end
 ---Runs Lua source as `support.script` does; it finds `weft`, and `posix`, the module of
 ---spec/c/posix.c.
 function M.script(source, before)
-  return support.script(("local weft, posix = require 'weft', "
-    .. "package.loadlib(%q, 'luaopen_posix')()\n"):format("./" .. M.module_path("posix"))
-    .. source, before)
+  local text, status = support.script(("io.stdout:setvbuf 'no' local weft, posix = "
+    .. "require 'weft', package.loadlib(%q, 'luaopen_posix')()\n")
+    :format("./" .. M.module_path("posix")) .. source, before)
+  if status > 128 then -- what the shell says of it
+    text = text:gsub("Killed\n$", ""):gsub("Terminated\n$", "")
+  end
+  return text, status
 end
 
----Runs a program; returns what it wrote, and its status as in `support.script`.
-function M.run(path)
-  local pipe = assert(io.popen("{ " .. support.quote("./" .. path) .. "; } 2>&1; status=$?; "
-    .. "echo; echo status=$status"))
+---Runs a program with arguments (a text for the shell); returns what it wrote, and its status
+---as in `support.script`. It has sanitizers of its own, if any; that for threads is to look at
+---weft's code alone, as libraries close descriptors behind its back.
+function M.run(path, arguments)
+  local pipe = assert(io.popen(("{ unset LD_PRELOAD; TSAN_OPTIONS=ignore_noninstrumented_modules=1 "
+    .. "%s %s; } 2>&1; status=$?; "
+    .. "echo; echo status=$status"):format(support.quote("./" .. path), arguments or "")))
   local output = pipe:read("*a")
   pipe:close()
   local text, status = output:match("^(.*)\nstatus=(%d+)\n$")

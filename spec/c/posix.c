@@ -20,6 +20,22 @@ static int l_poll(lua_State *L) {
   return 1;
 }
 
+/* poll_any(seconds or nil, fd, ...) -> for each descriptor: is it readable */
+static int l_poll_any(lua_State *L) {
+  struct pollfd some[16];
+  double seconds = luaL_optnumber(L, 1, -1);
+  int n = lua_gettop(L) - 1, i;
+  for (i = 0; i < n && i < 16; i++) {
+    some[i].fd = (int)luaL_checkinteger(L, i + 2);
+    some[i].events = POLLIN;
+    some[i].revents = 0;
+  }
+  poll(some, (nfds_t)i, seconds < 0 ? -1 : (int)(seconds * 1e3 + 0.999999));
+  for (n = 0; n < i; n++)
+    lua_pushboolean(L, some[n].revents != 0);
+  return i;
+}
+
 /* kill(pid, signum); a pid of 0 is the process itself */
 static int l_kill(lua_State *L) {
   pid_t pid = (pid_t)luaL_checkinteger(L, 1);
@@ -111,11 +127,21 @@ static int l_default(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"poll", l_poll},       {"kill", l_kill},   {"getpid", l_getpid},
-    {"fork", l_fork},       {"leave", l_leave}, {"wait", l_wait},
-    {"pipe", l_pipe},       {"close", l_close}, {"write", l_write},
-    {"cpu", l_cpu},         {"now", l_now},     {"disposition", l_disposition},
-    {"default", l_default}, {NULL, NULL},
+    {"poll_any", l_poll_any},
+    {"poll", l_poll},
+    {"kill", l_kill},
+    {"getpid", l_getpid},
+    {"fork", l_fork},
+    {"leave", l_leave},
+    {"wait", l_wait},
+    {"pipe", l_pipe},
+    {"close", l_close},
+    {"write", l_write},
+    {"cpu", l_cpu},
+    {"now", l_now},
+    {"disposition", l_disposition},
+    {"default", l_default},
+    {NULL, NULL},
 };
 
 int luaopen_posix(lua_State *L);

@@ -12,24 +12,32 @@ void weft_buffer_init(struct weft_buffer *buffer) {
   memset(buffer, 0, sizeof(*buffer));
 }
 
+static void free_block(struct weft_buffer *buffer, struct weft_mem *mem) {
+  if (buffer->capacity == WEFT_BLOCK)
+    weft_block_free(mem, buffer->block);
+  else
+    weft_free(mem, buffer->block);
+}
+
 void weft_buffer_deinit(struct weft_buffer *buffer, struct weft_mem *mem) {
-  weft_free(mem, buffer->block);
+  free_block(buffer, mem);
   weft_buffer_init(buffer);
 }
 
 static int grow(struct weft_buffer *buffer, struct weft_mem *mem, size_t need) {
-  size_t capacity = buffer->capacity;
+  size_t capacity = WEFT_BLOCK;
   char *block;
   if (need > (size_t)-1 / 4)
     return -1;
   if (capacity < need)
-    capacity = capacity * 2 > need ? capacity * 2 : need;
-  block = weft_malloc(mem, capacity);
+    capacity = buffer->capacity * 2 > need ? buffer->capacity * 2 : need;
+  block =
+      capacity == WEFT_BLOCK ? weft_block_new(mem) : weft_malloc(mem, capacity);
   if (block == NULL)
     return -1;
   if (buffer->block != NULL)
     memcpy(block, weft_buffer_data(buffer), weft_buffer_size(buffer));
-  weft_free(mem, buffer->block);
+  free_block(buffer, mem);
   buffer->end = weft_buffer_size(buffer);
   buffer->start = 0;
   buffer->block = block;

@@ -2,7 +2,8 @@
 /*
  * base/buffer.h: bytes in a row, added at the end and taken off the front.
  *
- * Owns: one block of memory, none while it is empty. Knows libc only.
+ * Owns: one block of memory, of WEFT_BLOCK at least, none while it is empty.
+ * Knows libc only.
  */
 #ifndef WEFT_BASE_BUFFER_H
 #define WEFT_BASE_BUFFER_H

@@ -31,7 +31,17 @@
   X(11, ENOTDONE, "state", "the outcome is not there yet")                     \
   X(12, EYIELD, "state",                                                       \
     "coroutine.yield outside a coroutine that somebody resumed: a task waits " \
-    "with weft.sleep, weft.await and the like")
+    "with weft.sleep, weft.await and the like")                                \
+  X(13, ERESUMED, "state",                                                     \
+    "the task's coroutine was resumed by hand in the middle of a wait")        \
+  X(14, ESTREAMCLOSED, "closed", "the stream is closed")                       \
+  X(15, EHALFSENT, "state",                                                    \
+    "an earlier write was broken off half-way: nothing more can be written")   \
+  X(16, ELIMIT, "limit", "the limit was passed")                               \
+  X(17, ETLS, "tls", "TLS failed")                                             \
+  X(18, ETLSEOF, "connection",                                                 \
+    "the peer closed the connection without close_notify")                     \
+  X(19, ETLSHELLO, "state", "the handshake waits for its context")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),

@@ -61,3 +61,31 @@ void weft_free(struct weft_mem *mem, void *block) {
   mem->bytes -= size_of(block);
   free(to_base(block));
 }
+
+void *weft_block_new(struct weft_mem *mem) {
+  void *block;
+  if (mem->nspare == 0)
+    return weft_malloc(mem, WEFT_BLOCK);
+  if (must_fail(mem))
+    return NULL;
+  block = mem->spare[--mem->nspare];
+  mem->blocks++;
+  mem->bytes += WEFT_BLOCK;
+  return block;
+}
+
+void weft_block_free(struct weft_mem *mem, void *block) {
+  if (mem->nspare == WEFT_SPARE_MAX || mem->keepers == 0) {
+    weft_free(mem, block);
+    return;
+  }
+  mem->spare[mem->nspare++] = block;
+  mem->blocks--;
+  mem->bytes -= WEFT_BLOCK;
+}
+
+void weft_block_keep(struct weft_mem *mem, int more) {
+  mem->keepers += (unsigned)more;
+  while (mem->keepers == 0 && mem->nspare > 0)
+    free(to_base(mem->spare[--mem->nspare]));
+}

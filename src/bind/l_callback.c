@@ -83,7 +83,11 @@ static int l_signal_new(lua_State *L) {
 
 /* signal_close(signal) */
 static int l_signal_close(lua_State *L) {
-  weft_signal_close(weft_check_udata(L, 1, "weft.Signal"));
+  struct weft_signal *signal = weft_check_udata(L, 1, "weft.Signal");
+  if (signal->box.handle == NULL)
+    return 0;
+  weft_signal_close(signal);
+  weft_loop_notify(signal->callback->node.loop); /* a turn ends the closing */
   return 0;
 }
 

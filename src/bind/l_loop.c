@@ -5,7 +5,9 @@
  */
 #include "bind/lutil.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/err.h"
@@ -120,12 +122,14 @@ static int l_loop_stop(lua_State *L) {
   return 0;
 }
 
-/* loop_state(loop) -> "closed", "running" or "open" */
+/* loop_state(loop) -> "closed", "forked" (the parent process's), "running" or
+ * "open" */
 static int l_loop_state(lua_State *L) {
   struct weft_loop *loop = weft_check_loop(L, 1);
-  lua_pushstring(L, !loop->is_open  ? "closed"
-                    : loop->in_turn ? "running"
-                                    : "open");
+  lua_pushstring(L, !loop->is_open                ? "closed"
+                    : loop->pid != (long)getpid() ? "forked"
+                    : loop->in_turn               ? "running"
+                                                  : "open");
   return 1;
 }
 
@@ -239,24 +243,36 @@ static int l_loop_root(lua_State *L) {
   return 1;
 }
 
+static int by_id(const void *a, const void *b) {
+  uint32_t i = (*(struct weft_node *const *)a)->id;
+  uint32_t j = (*(struct weft_node *const *)b)->id;
+  return i < j ? -1 : i > j;
+}
+
 /* loop_tasks(loop) -> list of live tasks, in order of creation */
 static int l_loop_tasks(lua_State *L) {
   struct weft_loop *loop = weft_check_loop(L, 1);
-  uint32_t slot;
-  int n = 0;
-  lua_createtable(L, (int)loop->tasks, 0);
-  for (slot = 1; loop->is_open && slot <= loop->slot_top; slot++) {
+  struct weft_node **nodes =
+      lua_newuserdata(L, (loop->tasks + 1) * sizeof(*nodes));
+  uint32_t slot, n = 0, i;
+  for (slot = 1; slot <= loop->slot_top && n < loop->tasks; slot++) {
     struct weft_node *node = weft_loop_anchored(loop, slot);
-    if (node == NULL || node->kind != WEFT_KIND_TASK)
-      continue;
-    weft_push_task(L, (struct weft_task *)(void *)node);
-    lua_rawseti(L, -2, ++n);
+    if (node != NULL && node->kind == WEFT_KIND_TASK)
+      nodes[n++] = node;
+  }
+  qsort(nodes, n, sizeof(*nodes), by_id); /* slots are used again */
+  lua_createtable(L, (int)n, 0);
+  for (i = 0; i < n; i++) {
+    weft_push_task(L, (struct weft_task *)(void *)nodes[i]);
+    lua_rawseti(L, -2, (int)i + 1);
   }
   return 1;
 }
 
+/* Not one that is closing, which is nobody's any more; nor that by which a
+ * loop's own threads wake it, which lives as the loop does. */
 static void on_count(uv_handle_t *handle, void *arg) {
-  *(int *)arg += !uv_is_closing(handle);
+  *(int *)arg += !uv_is_closing(handle) && handle->type != UV_ASYNC;
 }
 
 static void set_count(lua_State *L, const char *name, lua_Integer n) {
@@ -274,6 +290,8 @@ static int l_loop_statistics(lua_State *L) {
   set_count(L, "tasks", loop->tasks);
   set_count(L, "timers", loop->timers.count);
   set_count(L, "handles", handles > 0 ? handles - 1 : 0); /* less our timer */
+  set_count(L, "requests",
+            loop->is_open ? (lua_Integer)loop->uv.active_reqs.count : 0);
   set_count(L, "threads", loop->pool_count);
   set_count(L, "created", loop->last_id);
   set_count(L, "steps", (lua_Integer)loop->steps);

@@ -72,8 +72,18 @@ void weft_open_wait(lua_State *L);
 void weft_open_latch(lua_State *L);
 void weft_open_scope(lua_State *L);
 void weft_open_callback(lua_State *L);
+void weft_open_stream(lua_State *L);
+void weft_open_net(lua_State *L);
+void weft_open_pair(lua_State *L);
+void weft_open_tls(lua_State *L);
 void weft_open_resolve(lua_State *L);
 void weft_open_udp(lua_State *L);
+void weft_open_fs(lua_State *L);
+void weft_open_file(lua_State *L);
+void weft_open_worker(lua_State *L);
+void weft_open_process(lua_State *L);
+void weft_open_tty(lua_State *L);
+void weft_open_watch(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -81,8 +91,17 @@ int l_failure__gc(lua_State *L);
 int l_latch__gc(lua_State *L);
 int l_scope__gc(lua_State *L);
 int l_signal__gc(lua_State *L);
+int l_stream__gc(lua_State *L);
+int l_listener__gc(lua_State *L);
+int l_tls_context__gc(lua_State *L);
+int l_tls_shared__gc(lua_State *L);
 int l_resolve__gc(lua_State *L);
 int l_lookup__gc(lua_State *L);
 int l_udp__gc(lua_State *L);
+int l_file__gc(lua_State *L);
+int l_pool__gc(lua_State *L);
+int l_process__gc(lua_State *L);
+int l_tty__gc(lua_State *L);
+int l_watch__gc(lua_State *L);
 
 #endif

@@ -31,9 +31,18 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Scope", l_scope__gc);
   weft_new_class(L, "weft.Signal", l_signal__gc);
   weft_new_class(L, "weft.Request", weft_request_gc);
+  weft_new_class(L, "weft.Stream", l_stream__gc);
+  weft_new_class(L, "weft.Listener", l_listener__gc);
+  weft_new_class(L, "weft.TLSContext", l_tls_context__gc);
+  weft_new_class(L, "weft.TLSShared", l_tls_shared__gc);
   weft_new_class(L, "weft.Resolve", l_resolve__gc);
   weft_new_class(L, "weft.Lookup", l_lookup__gc);
   weft_new_class(L, "weft.Udp", l_udp__gc);
+  weft_new_class(L, "weft.File", l_file__gc);
+  weft_new_class(L, "weft.Pool", l_pool__gc);
+  weft_new_class(L, "weft.Process", l_process__gc);
+  weft_new_class(L, "weft.RawMode", l_tty__gc);
+  weft_new_class(L, "weft.Watch", l_watch__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -66,7 +75,19 @@ static int l_core_fail_allocation(lua_State *L) {
   return 0;
 }
 
-/* descriptors() -> list of the open descriptors of the process */
+/* What libuv keeps, from the first use on, as long as the loop is open. */
+static int is_libuvs(lua_State *L, int fd) {
+#if defined(__linux__)
+  const struct weft_loop *loop = weft_vm_of(L)->loop;
+  return loop != NULL && fd == loop->uv.inotify_fd;
+#else
+  (void)L, (void)fd;
+  return 0;
+#endif
+}
+
+/* descriptors() -> list of the open descriptors of the process, but those that
+ * libuv keeps for the running loop */
 static int l_core_descriptors(lua_State *L) {
   DIR *dir = opendir("/dev/fd");
   struct dirent *entry;
@@ -76,7 +97,7 @@ static int l_core_descriptors(lua_State *L) {
     return 1;
   while ((entry = readdir(dir)) != NULL) {
     int fd = atoi(entry->d_name);
-    if (entry->d_name[0] == '.' || fd == dirfd(dir))
+    if (entry->d_name[0] == '.' || fd == dirfd(dir) || is_libuvs(L, fd))
       continue;
     lua_pushinteger(L, fd);
     lua_rawseti(L, -2, ++n);
@@ -118,7 +139,17 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_latch(L);
   weft_open_scope(L);
   weft_open_callback(L);
+  weft_open_stream(L);
+  weft_open_net(L);
+  weft_open_pair(L);
+  weft_open_tls(L);
   weft_open_resolve(L);
   weft_open_udp(L);
+  weft_open_fs(L);
+  weft_open_file(L);
+  weft_open_worker(L);
+  weft_open_process(L);
+  weft_open_tty(L);
+  weft_open_watch(L);
   return 1;
 }

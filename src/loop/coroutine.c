@@ -15,6 +15,10 @@
 #include "loop/raise.h"
 #include "loop/task.h"
 
+/* Coroutines resumed inside one another: each takes about 300 bytes of C's
+ * stack, which LuaJIT does not watch (and Lua 5.4 ends at 200). */
+#define DEPTH_MAX 4000u
+
 /* The coroutines that are resumed now, innermost first, as C's stack has them:
  * at the far end the one that the loop resumed, with its parked parent. */
 struct weft_chain {
@@ -52,32 +56,54 @@ lua_State *weft_co_parent(struct weft_task *task, lua_State *co) {
   return parked_parent(co);
 }
 
-/* Keeps the error and the coroutine in which it was raised, for the traceback
- * of the task, should it fail with the same error. [co: error on top] */
-static void note_failure(struct weft_task *task, lua_State *co, lua_State *L) {
-  luaL_checkstack(L, 5, NULL);
+static int push_thread(lua_State *L, lua_State *co) {
+  lua_pushthread(co);
+  if (co != L)
+    lua_xmove(co, L, 1);
+  return 1;
+}
+
+/* Is the error on the top of L the one that the table beneath it notes, and
+ * did it go into `co`? */
+static int is_noted(lua_State *L, lua_State *co) {
+  int is;
+  if (!lua_istable(L, -2))
+    return 0;
+  lua_rawgeti(L, -2, 1);
+  lua_getfield(L, -3, "by"); /* noted error error' by */
+  is = lua_rawequal(L, -2, -3) && lua_tothread(L, -1) == co;
+  lua_pop(L, 2);
+  return is;
+}
+
+/* Keeps the error and the coroutines that failed with it, each resumed by the
+ * next, for the traceback of the task, should it fail with the same error:
+ * extra.noted = {error, source, coroutine..., by = the one it goes into now},
+ * the source being the coroutine that failed first, or what weft.error knows.
+ * [co: error on top] */
+static void note_failure(struct weft_task *task, lua_State *co, lua_State *by,
+                         lua_State *L) {
+  int top = lua_gettop(L), n = 2;
+  luaL_checkstack(L, 6, NULL);
   weft_future_extra(L, &task->future, 0);
   lua_getfield(L, -1, "noted");
   lua_pushvalue(co, -1);
   lua_xmove(co, L, 1); /* extra noted error */
-  if (lua_istable(L, -2)) {
-    int same;
-    lua_rawgeti(L, -2, 1);
-    same = lua_rawequal(L, -1, -2);
+  if (is_noted(L, co)) {
     lua_pop(L, 1);
-    if (same) { /* it passes through: where it began is known */
-      lua_pop(L, 3);
-      return;
-    }
+    n = (int)weft_lua_objlen(L, -1) + 1;
+  } else {
+    lua_createtable(L, 2, 1);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, top + 1, "noted"); /* extra noted' {error} */
   }
-  lua_createtable(L, 2, 0);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, 1);
-  lua_pushthread(co);
-  lua_xmove(co, L, 1);
-  lua_rawseti(L, -2, 2); /* extra noted {error, co} */
-  lua_setfield(L, -3, "noted");
-  lua_pop(L, 2);
+  push_thread(L, co);
+  lua_rawseti(L, -2, n);
+  push_thread(L, by);
+  lua_setfield(L, -2, "by");
+  lua_settop(L, top);
 }
 
 int weft_co_return(struct weft_task *task, lua_State *co, lua_State **parent,
@@ -88,7 +114,7 @@ int weft_co_return(struct weft_task *task, lua_State *co, lua_State **parent,
   if (*parent == NULL)
     task->future.node.flags &= (uint16_t)~WEFT_FLAG_NESTED;
   if (!ok) {
-    note_failure(task, co, L);
+    note_failure(task, co, to, L);
     nres = 1;
   }
   luaL_checkstack(to, nres + 2, "too many results");
@@ -96,12 +122,6 @@ int weft_co_return(struct weft_task *task, lua_State *co, lua_State **parent,
   lua_xmove(co, to, nres);
   task->co = to;
   return nres + 1;
-}
-
-static int push_thread(lua_State *L, lua_State *co) {
-  lua_pushthread(co);
-  lua_xmove(co, L, 1);
-  return 1;
 }
 
 int weft_co_push_parent(struct weft_task *task, lua_State *L) {
@@ -115,7 +135,7 @@ static int return_now(struct weft_task *task, lua_State *co, lua_State *L,
                       int status, int nres) {
   int ok = status == LUA_OK || status == LUA_YIELD;
   if (!ok) {
-    note_failure(task, co, L);
+    note_failure(task, co, L, L);
     nres = 1;
   }
   luaL_checkstack(L, nres + 2, "too many results");
@@ -156,9 +176,13 @@ static const char *unresumable(lua_State *co, lua_State *L) {
 int weft_co_resume(struct weft_vm *vm, lua_State *L) {
   struct weft_task *task = vm->task;
   lua_State *co = lua_tothread(L, 1), *running = vm->running;
-  struct weft_chain frame = {co, NULL, vm->chain};
+  struct weft_chain *chain = vm->chain;
+  struct weft_chain here = {L, NULL, chain}; /* L was resumed by others */
+  struct weft_chain frame = {co, NULL, chain->co == L ? chain : &here};
   int nargs = lua_gettop(L) - 1, status, nres;
   const char *problem = unresumable(co, L);
+  if (problem == NULL && vm->depth == DEPTH_MAX)
+    problem = "C stack overflow: too many coroutines inside one another";
   if (problem == NULL && !lua_checkstack(co, nargs + 2))
     problem = "too many arguments to resume";
   if (problem != NULL) {
@@ -167,13 +191,14 @@ int weft_co_resume(struct weft_vm *vm, lua_State *L) {
     return 2;
   }
   lua_xmove(L, co, nargs);
-  if (running == L) {
+  if (running == L)
     vm->running = lua_isyieldable(L) ? co : NULL; /* NULL: none can wait */
-    vm->chain = &frame;
-  }
+  vm->chain = &frame;
+  vm->depth++;
   status = weft_lua_resume(co, L, nargs, &nres);
+  vm->depth--;
   vm->running = running;
-  vm->chain = frame.up;
+  vm->chain = chain;
   if (task->future.node.state != WEFT_RUNNING)
     return park_parent(task, co, L);
   return return_now(task, co, L, status, nres);

@@ -106,11 +106,12 @@ static int keep_scalar(lua_State *L, struct weft_future *f, int n) {
   }
 }
 
-/* [-n, +0, m] */
-static void keep_values(lua_State *L, struct weft_future *f, int idx, int n) {
+/* An error is always in the table, where reports find it. [-n, +0, m] */
+static void keep_values(lua_State *L, struct weft_future *f, int idx,
+                        enum weft_state state, int n) {
   if (n == 0)
     return; /* WEFT_VALUE_NONE, as it was made */
-  if (keep_scalar(L, f, n)) {
+  if (state == WEFT_RETURNED && keep_scalar(L, f, n)) {
     lua_pop(L, n);
     return;
   }
@@ -211,7 +212,7 @@ static void tell_everyone(lua_State *L, struct weft_future *f, int idx) {
 
 void weft_future_complete(lua_State *L, struct weft_future *f, int idx,
                           enum weft_state state, int n) {
-  keep_values(L, f, idx, n);
+  keep_values(L, f, idx, state, n);
   f->node.state = (uint8_t)state;
   if (state == WEFT_RAISED) {
     if (has_waiting_task(f))

@@ -55,8 +55,12 @@ static void on_walk(uv_handle_t *uv, void *arg) {
     closer->close(closer);
 }
 
-void weft_handle_close_all(struct weft_loop *loop) {
+void weft_handle_close_all(struct weft_loop *loop, int is_forked) {
+  if (is_forked && uv_loop_fork(&loop->uv) != 0)
+    return;
   uv_walk(&loop->uv, on_walk, NULL);
-  while (uv_loop_close(&loop->uv) == UV_EBUSY)
+  if (is_forked)
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+  while (uv_loop_close(&loop->uv) == UV_EBUSY && !is_forked)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
 }

@@ -96,6 +96,7 @@ int weft_loop_open(struct weft_loop *loop, lua_State *L, struct weft_vm *vm,
   }
   loop->now = loop->epoch = uv_hrtime();
   loop->is_open = 1;
+  weft_block_keep(&vm->mem, 1);
   return 0;
 }
 
@@ -119,8 +120,8 @@ void weft_loop_close(struct weft_loop *loop) {
   abandon_all(loop);
   weft_timers_deinit(&loop->timers);
   weft_loop_free_store(loop);
-  if (loop->pid == (long)getpid())
-    weft_handle_close_all(loop);
+  weft_block_keep(&loop->vm->mem, -1);
+  weft_handle_close_all(loop, loop->pid != (long)getpid());
   lua_settop(loop->home, WEFT_HOME_SIZE);
   lua_pushnil(loop->home);
   lua_replace(loop->home, WEFT_HOME_ANCHORS);
@@ -185,7 +186,7 @@ static void report_slow(struct weft_loop *loop, lua_State *L, uint8_t kind,
   luaL_checkstack(L, 5, NULL);
   lua_pushliteral(L, "slow");
   lua_pushboolean(L, kind == WEFT_KIND_TASK);
-  lua_pushnumber(L, (lua_Number)id);
+  lua_pushinteger(L, (lua_Integer)id);
   lua_pushnumber(L, seconds);
   weft_loop_report(loop, L, 4);
 }
@@ -242,8 +243,10 @@ static void pace(struct weft_loop *loop, uint64_t now) {
     loop->burst = 1;
 }
 
+/* Ends the poll; also where libuv (up to 1.44) expires timers before it polls,
+ * and would then wait for the handles alone. */
 static void on_timer(uv_timer_t *timer) {
-  (void)timer; /* it only ends the poll */
+  uv_stop(timer->loop);
 }
 
 /* libuv counts milliseconds and truncates: the deadline is rounded up. */
@@ -323,6 +326,7 @@ void weft_loop_leave(struct weft_loop *loop) {
 int weft_loop_turn(struct weft_loop *loop, lua_State *L, int block) {
   int rc;
   enter(loop);
+  loop->burst = 1; /* the host counts in rounds */
   rc = turn(loop, L, block, 0, NULL);
   loop->is_stopping = 0;
   weft_loop_leave(loop);

@@ -62,6 +62,17 @@ int weft_raise_kind(lua_State *L, const char *kind, const char *format, ...) {
   return raise_message(L, kind, NULL);
 }
 
+static int protected_raise(lua_State *L) {
+  return weft_raise(L, (int)lua_tointeger(L, 1));
+}
+
+void weft_raise_push(lua_State *L, int code) {
+  luaL_checkstack(L, 2, NULL);
+  lua_pushcfunction(L, protected_raise);
+  lua_pushinteger(L, code);
+  (void)lua_pcall(L, 1, 0, 0);
+}
+
 /* A debug hook that raises at the coroutine's next instruction is the one way
  * to make a plain coroutine.yield fail. The hook that was there is put back. */
 struct pending {

@@ -20,6 +20,9 @@ int weft_raise(lua_State *L, int code);
 /* Raises an error of the given kind. */
 int weft_raise_kind(lua_State *L, const char *kind, const char *format, ...);
 
+/* Pushes the error that weft_raise would raise. [-0, +1, m] */
+void weft_raise_push(lua_State *L, int code);
+
 /* Makes `co`, which has yielded, raise as soon as it is resumed: in it, where
  * it was, so that its own pcall can catch it. */
 void weft_raise_in(lua_State *co, int code);

@@ -42,6 +42,7 @@ int weft_signal_start(struct weft_signal *signal, struct weft_loop *loop,
   }
   if (background)
     uv_unref(&handle->uv.any);
+  weft_loop_notify(loop); /* the descriptor does not know of it yet */
   return 0;
 }
 

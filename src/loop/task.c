@@ -27,14 +27,15 @@ static int anchor_function(struct weft_task *task, lua_State *L, int fn) {
 }
 
 /* Anchors the userdata on the top of L, and moves the function and its
- * arguments to a thread. */
+ * arguments to a thread, where the mark upon them tells weft_co_is_parked: a
+ * thread of the pool may be known from the task that it had before. */
 static int anchor_thread(struct weft_task *task, lua_State *L, int fn,
                          int nargs) {
   struct weft_loop *loop = task->future.node.loop;
   struct weft_thread thread = weft_loop_take_thread(loop, L);
   if (thread.co == NULL)
     return -1;
-  if (!lua_checkstack(thread.co, nargs + 2)) {
+  if (!lua_checkstack(thread.co, nargs + 3)) {
     weft_loop_give_thread(loop, thread);
     return -1;
   }
@@ -46,6 +47,7 @@ static int anchor_thread(struct weft_task *task, lua_State *L, int fn,
   task->nargs = (uint16_t)nargs;
   lua_insert(L, fn);
   lua_xmove(L, thread.co, nargs + 1);
+  weft_co_push_mark(thread.co);
   return 0;
 }
 
@@ -181,7 +183,9 @@ static void finish_unstarted(struct weft_task *task, lua_State *L,
                              enum weft_state state, int n) {
   struct weft_loop *loop = task->future.node.loop;
   struct weft_thread thread = {task->co, task->thread};
-  if (thread.co != NULL) {
+  if (thread.co != NULL && !weft_co_is_parked(thread.co)) {
+    weft_loop_drop_thread(loop, thread); /* as in finish_spoiled */
+  } else if (thread.co != NULL) {
     lua_settop(thread.co, 0);
     weft_loop_give_thread(loop, thread);
   } else {
@@ -189,6 +193,16 @@ static void finish_unstarted(struct weft_task *task, lua_State *L,
     lua_pop(L, 1);
   }
   weft_future_complete(L, &task->future, 0, state, n);
+  release(task);
+}
+
+/* Ends a task whose coroutine is not as weft left it: somebody else, by a
+ * coroutine.resume that weft has not replaced, has run it meanwhile. */
+static void finish_spoiled(struct weft_task *task, lua_State *L) {
+  struct weft_thread thread = {NULL, task->thread};
+  weft_raise_push(L, WEFT_ERESUMED);
+  weft_loop_drop_thread(task->future.node.loop, thread);
+  weft_future_complete(L, &task->future, 0, WEFT_RAISED, 1);
   release(task);
 }
 
@@ -206,12 +220,15 @@ void weft_task_abandon(struct weft_task *task) {
 
 /* --- a step -------------------------------------------------------------- */
 
-/* Gives an unstarted task a thread with its function; NULL if memory is out. */
+/* Gives an unstarted task a thread with its function, and its arguments if it
+ * has any; NULL if memory is out. */
 static lua_State *start(struct weft_task *task, lua_State *L) {
   struct weft_loop *loop = task->future.node.loop;
   struct weft_thread thread;
-  if (task->co != NULL)
+  if (task->co != NULL) {
+    lua_pop(task->co, 1); /* the mark */
     return task->co;
+  }
   thread = weft_loop_take_thread(loop, L);
   if (thread.co == NULL)
     return NULL;
@@ -254,6 +271,10 @@ static void run(struct weft_task *task, lua_State *co, lua_State *parent,
     if (task->future.node.state != WEFT_RUNNING)
       return; /* parked, or ready again */
     if (parent != NULL) {
+      if (!weft_co_is_parked(parent)) {
+        finish_spoiled(task, L);
+        return;
+      }
       nargs = weft_co_return(task, co, &parent, L, status, nres);
       co = task->co;
     } else if (status == LUA_YIELD) {
@@ -281,6 +302,10 @@ void weft_task_step(struct weft_task *task, lua_State *L) {
       finish_unstarted(task, L, WEFT_CANCELLED, 0);
       return;
     }
+    if (task->co != NULL && !weft_co_is_parked(task->co)) {
+      finish_spoiled(task, L);
+      return;
+    }
     co = start(task, L);
     if (co == NULL) {
       lua_pushliteral(L, "not enough memory");
@@ -290,6 +315,10 @@ void weft_task_step(struct weft_task *task, lua_State *L) {
     nargs = task->nargs;
   } else {
     co = task->co;
+    if (!weft_co_is_parked(co)) {
+      finish_spoiled(task, L);
+      return;
+    }
     if (task->future.node.flags & WEFT_FLAG_NESTED)
       parent = lua_tothread(co, 3);
     nargs = push_resume_values(task, co);
@@ -343,12 +372,13 @@ int weft_task_check_park(struct weft_vm *vm, lua_State *L) {
   return 0;
 }
 
-/* Every coroutine that lies parked has this at index 1 of its stack. */
+/* Every coroutine that lies parked has this at index 1 of its stack, and the
+ * thread of a task that has arguments and has not started on the top. */
 static const char parked_mark;
 
 int weft_co_is_parked(lua_State *co) {
-  return lua_status(co) == LUA_YIELD &&
-         lua_touserdata(co, 1) == (const void *)&parked_mark;
+  int index = lua_status(co) == LUA_YIELD ? 1 : lua_gettop(co);
+  return index != 0 && lua_touserdata(co, index) == (const void *)&parked_mark;
 }
 
 void weft_co_push_mark(lua_State *L) {

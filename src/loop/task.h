@@ -107,7 +107,8 @@ const struct weft_future *weft_task_awaits(const struct weft_task *task);
 /* Pushes the light userdata that marks parked coroutines. */
 void weft_co_push_mark(lua_State *L);
 
-/* True for a coroutine that lies parked in a wait of weft. */
+/* True for a coroutine that lies parked in a wait of weft, or holds the
+ * function and arguments of a task that has not started. */
 int weft_co_is_parked(lua_State *co);
 
 /* Who resumed `co`, a coroutine of the chain that runs now or lies parked in

@@ -28,6 +28,7 @@ struct weft_vm {
    * NULL while its resumer could not pass a wait on. */
   lua_State *running;
   struct weft_chain *chain; /* coroutines resumed by `running`'s resumers */
+  uint32_t depth;           /* of coroutines that weft resumes in others */
   int gate_is_open;         /* what the Lua table `gate` says at [1] */
 };
 

@@ -105,6 +105,13 @@ function annotations.is_doc(line)
   return content and (content == "" or not content:find("^%-") and not content:find("%-%-%-$"))
 end
 
+-- A line of text without the space that it may begin with. In a fence only a comment may: it
+-- must not look like a heading.
+local function text_of(content, block)
+  if content:find("^```") then block.is_code = not block.is_code end
+  return content:match(block.is_code and "^ (%-%-.*)$" or "^ (.*)$") or content
+end
+
 local function parse_line(block, content, line, report)
   local tag, rest = content:match("^@([%w_-]*)%s*(.-)%s*$")
   if tag then
@@ -117,24 +124,54 @@ local function parse_line(block, content, line, report)
     if not value then return report(line, '---| wants a "value" and a text') end
     table.insert(block.choices, { value = value, text = text })
   elseif not block.has_tags then
-    table.insert(block.text, (content:gsub("^ ", "")))
+    table.insert(block.text, text_of(content, block))
   elseif content:find("%S") then
     report(line, "text after a tag: it belongs above the tags")
   end
 end
 
--- The paragraphs of a text: the plain ones, and those that begin with "Raises".
-local function paragraphs(text)
-  local plain, raises = {}, {}
-  for part in (table.concat(text, "\n") .. "\n\n"):gmatch("(.-)\n%s*\n") do
-    if part:find("%S") then table.insert(part:find("^Raises ") and raises or plain, part) end
+local function kind_of(paragraph)
+  return paragraph:find("^```") and "examples" or paragraph:find("^Raises ") and "raises" or "plain"
+end
+
+-- The paragraphs of a text, given as lines, in three lists: plain, raises (those that begin
+-- with that word) and examples (in fences, where empty lines do not count).
+function annotations.paragraphs(lines)
+  local found, part, is_open = { plain = {}, raises = {}, examples = {} }, {}, false
+  local function finish()
+    local text = table.concat(part, "\n")
+    if text ~= "" then table.insert(found[kind_of(text)], text) end
+    part = {}
   end
-  return plain, raises
+  for _, line in ipairs(lines) do
+    local is_fence = line:find("^```")
+    if is_fence and not is_open or not is_open and not line:find("%S") then finish() end
+    if is_fence or is_open or line:find("%S") then part[#part + 1] = line end
+    if is_fence and is_open then finish() end
+    if is_fence then is_open = not is_open end
+  end
+  finish()
+  return found
+end
+
+-- The lines of a text that are prose, not in a fence, and whether a fence is left open.
+function annotations.prose(lines)
+  local prose, is_open = {}, false
+  for _, line in ipairs(lines) do
+    local is_fence = line:find("^```")
+    if is_fence then
+      is_open = not is_open
+    elseif not is_open then
+      prose[#prose + 1] = line
+    end
+  end
+  return prose, is_open
 end
 
 -- The doc block that begins at the line numbered `first`, and the number of the line after
 -- it. What is wrong in it goes to report(line, why). The block:
---   line, text (its lines), plain and raises (its paragraphs), raw (what a stub repeats),
+--   line, text (its lines), plain, raises and examples (its paragraphs), raw (what a stub
+--   repeats),
 --   params, fields { name =, type =, text = }, returns { type =, name = or nil, text = },
 --   overloads { type = }, class, parent, alias, choices { value =, text = }, type,
 --   is_async, is_private, has_tags
@@ -148,7 +185,8 @@ function annotations.parse(lines, first, report)
     if not content:find("^@diagnostic") then table.insert(block.raw, "---" .. content) end
     line = line + 1
   end
-  block.plain, block.raises = paragraphs(block.text)
+  for kind, list in pairs(annotations.paragraphs(block.text)) do block[kind] = list end
+  if select(2, annotations.prose(block.text)) then report(first, "a fence is not closed") end
   return block, line
 end
 

@@ -17,15 +17,24 @@ local function anchor(heading)
   return (heading:lower():gsub("[^%w_ -]", ""):gsub(" ", "-"))
 end
 
--- A text on a page (nil: the index), each name in backquotes linked to its entry. `self` is
--- the entry that the text is of.
-local function linked(model, text, page, self)
-  return (text:gsub("`([^`\n]+)`", function(name)
-    local target = model.targets[name:gsub("[({].*$", "")]
+local function linked_line(model, line, page, self)
+  return (line:gsub("`([^`]+)`", function(name)
+    local target = model.targets[name:gsub("[({?%[].*$", "")]
     if not target or target == self then return nil end
     local file = target.page ~= page and model.pages[target.page].name .. ".md" or ""
     return ("[`%s`](%s#%s)"):format(name, file, anchor(target.heading))
   end))
+end
+
+-- A text on a page (nil: the index), each name in backquotes linked to its entry, except in
+-- fences. `self` is the entry that the text is of.
+local function linked(model, text, page, self)
+  local lines, is_code = {}, false
+  for line in (text .. "\n"):gmatch("(.-)\n") do
+    if line:find("^```") then is_code = not is_code end
+    add(lines, is_code and line or linked_line(model, line, page, self))
+  end
+  return table.concat(lines, "\n")
 end
 
 -- ----------------------------------------------------------------- entries
@@ -43,12 +52,18 @@ local function add_list(lines, title, list, head)
   add(lines, "")
 end
 
-local function named_head(one) return ("`%s` (`%s`)"):format(one.name, one.type) end
+-- A type, the parts of a plain union apart, so that each can be a link.
+local function type_text(kind)
+  if kind:find("[({<\"]") then return "`" .. kind .. "`" end
+  return "`" .. kind:gsub("%s*|%s*", "` | `") .. "`"
+end
+
+local function named_head(one) return ("`%s` (%s)"):format(one.name, type_text(one.type)) end
 local function choice_head(choice) return ('`"%s"`'):format(choice.value) end
 
 local function return_head(result)
   local name = result.name == "..." and " …" or result.name and " *" .. result.name .. "*" or ""
-  return ("`%s`%s"):format(result.type, name)
+  return type_text(result.type) .. name
 end
 
 local function add_member(lines, member)
@@ -60,14 +75,16 @@ local function add_member(lines, member)
   add_list(lines, "Parameters:", block.params, named_head)
   add_list(lines, "Returns:", block.returns, return_head)
   add_paragraphs(lines, block.raises)
+  add_paragraphs(lines, block.examples)
 end
 
 local function add_type(lines, block)
   add_paragraphs(lines, block.plain)
   if block.parent then add(lines, ("It has what `%s` has, and:"):format(block.parent), "") end
-  if block.alias and block.type then add(lines, "`" .. block.type .. "`", "") end
+  if block.alias and block.type then add(lines, type_text(block.type), "") end
   add_list(lines, "Fields:", block.fields, named_head)
   add_list(lines, "One of:", block.choices or {}, choice_head)
+  add_paragraphs(lines, block.examples)
 end
 
 -- The part of a page that tells of one entry.
@@ -86,8 +103,9 @@ end
 -- The text of the page of this number; nil if nothing is on it.
 function manual.page(model, number, mark)
   local page = model.pages[number]
-  local parts = { ("<!-- %s. -->\n\n# %s\n\n%s\n"):format(mark, page.title,
-    linked(model, page.text, number)) }
+  local text = page.summary .. "\n" .. (page.text and "\n" .. page.text or "")
+  local parts = { ("<!-- %s. -->\n\n# %s\n\n%s"):format(mark, page.title,
+    linked(model, text, number)) }
   for _, entry in ipairs(model.entries) do
     if entry.page == number then add(parts, section(model, entry)) end
   end
@@ -128,7 +146,7 @@ function manual.index(model, conventions, mark)
     local names = names_on(model, number)
     if table.concat(names) ~= "" then
       add(parts, ("## [%s](%s.md)\n\n%s\n"):format(page.title, page.name,
-        linked(model, page.text)))
+        linked(model, page.summary)))
       if names[1] ~= "" then add(parts, names[1] .. "\n") end
       if names[2] then add(parts, table.concat(names, "\n", 2) .. "\n") end
     end

@@ -7,7 +7,7 @@
 --   entries: all that has a heading in the manual, in its order: functions and methods
 --     { class =, name =, block =, owner = (a method's class) }, classes { members = }, and
 --     aliases; each with name_in_full, heading, page (a number), file and line
---   targets: the entries by their full names
+--   targets: the entries by their full names; a field's and an inherited method's too
 --   class_list: all classes; those with is_module are modules, and have no heading
 --   problems: what is wrong: { path =, line =, why = }
 
@@ -35,7 +35,7 @@ local function open_class(file, block)
     table.insert(model.class_list, class)
     return class
   end
-  for _, key in ipairs({ "text", "plain", "raises", "fields", "overloads" }) do
+  for _, key in ipairs({ "text", "plain", "raises", "examples", "fields", "overloads" }) do
     extend(class.block[key], block[key])
   end
   return class
@@ -140,12 +140,17 @@ end
 
 -- --------------------------------------------------------------- arranging
 
+-- What the manual calls an object of a class: task_group.
+local function object_of(class)
+  return (class.short_name:gsub("(%l)(%u)", "%1_%2"):lower())
+end
+
 -- What the manual calls a member: weft.run, task_group:create_task; an object that is
 -- called: sequencer.
 local function name_of(member)
   local class = member.class
   if class.is_module then return class.name .. "." .. member.name end
-  local object = class.short_name:gsub("(%l)(%u)", "%1_%2"):lower()
+  local object = object_of(class)
   return member.is_call and object or object .. (member.sep or ":") .. member.name
 end
 
@@ -172,6 +177,19 @@ local function add_entry(model, entry, name, owner)
   end
 end
 
+-- What has no heading of its own and is told of under another: fields under their class,
+-- inherited methods where they are from.
+local function add_targets(model, class)
+  for _, field in ipairs(class.block.fields) do
+    model.targets[object_of(class) .. "." .. field.name] = class
+  end
+  local parent = model.classes[class.block.parent or ""]
+  for _, member in ipairs(parent and parent.members or {}) do
+    local name = object_of(class) .. (member.sep or ":") .. member.name
+    model.targets[name] = model.targets[name] or member.block and member
+  end
+end
+
 local function arrange(model)
   for _, class in ipairs(model.class_list) do
     if not class.is_module then
@@ -185,6 +203,12 @@ local function arrange(model)
   for _, alias in ipairs(model.aliases) do
     alias.line = alias.block.line
     add_entry(model, alias, alias.name)
+  end
+  for _, class in ipairs(model.class_list) do
+    if not class.is_module then
+      model.objects[object_of(class)] = true
+      add_targets(model, class)
+    end
   end
 end
 
@@ -262,18 +286,37 @@ local function judge_names(model, entry, line, text, pattern)
   end
 end
 
+-- The same for the objects: `loop:time()`, `task.context`.
+local function judge_objects(model, entry, line, text)
+  for object, sep, name in text:gmatch("`(%l[%l_]*)([.:])(%l[%l_]*)[^`]*`") do
+    if model.objects[object] and not model.targets[object .. sep .. name] then
+      entry.file.report(line, object .. sep .. name .. " is documented nowhere")
+    end
+  end
+end
+
+-- What is measured has a unit, in its text or as its name.
+local function judge_unit(entry, one)
+  if one.type:find("^number%??$") and one.text == "" and one.name ~= "seconds" then
+    entry.file.report(one.line or entry.line,
+      ("%s: in what unit is %s?"):format(entry.name_in_full, one.name or "the result"))
+  end
+end
+
 local function judge_entry(model, entry)
   local block = entry.block
   if not entry.page then
-    entry.file.report(entry.line, entry.name_in_full .. " is on no page: see tools/docs.lua")
+    entry.file.report(entry.line, entry.name_in_full .. " is on no page: see tools/docs/pages.lua")
   end
   for _, list in ipairs({ block.params, block.returns, block.fields, block.overloads }) do
     for _, one in ipairs(list) do
       judge_names(model, entry, one.line, one.type, "%f[%w_]weft%.[%w_.]*%w")
+      if one.text then judge_unit(entry, one) end
     end
   end
-  for _, text in ipairs(block.text) do
+  for _, text in ipairs(annotations.prose(block.text)) do
     judge_names(model, entry, block.line, text, "`(weft%.[%w_.]*%w)[^`]*`")
+    judge_objects(model, entry, block.line, text)
   end
 end
 
@@ -286,10 +329,10 @@ local function judge(model)
   end)
 end
 
--- The model of sources given as { [path] = text }, for the pages of tools/docs.lua.
+-- The model of sources given as { [path] = text }, for the pages of tools/docs/pages.lua.
 function sources.read(files, pages)
   local model = { pages = pages, classes = {}, class_list = {}, aliases = {}, entries = {},
-    targets = {}, problems = {} }
+    targets = {}, objects = {}, problems = {} }
   local paths = {}
   for path in pairs(files) do paths[#paths + 1] = path end
   table.sort(paths)

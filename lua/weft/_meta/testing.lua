@@ -17,7 +17,7 @@ local testing = {}
 ---@return any ... the results of fn
 function testing.virtual_clock(fn, ...) end
 
----Waits until all other tasks wait for something.
+---Waits until all other tasks wait for something, and no callback is left to be called.
 ---
 ---Raises `cancelled`; `state` outside a task.
 ---@async
@@ -61,6 +61,7 @@ function testing.cancel_everywhere(fn, check, opts) end
 function testing.gc_stress(fn, ...) end
 
 ---Calls `fn(...)` and lets the n-th allocation of weft's own C code fail. Returns as `pcall`.
+---This waits only where `fn` does, and can be called outside tasks too.
 ---
 ---Raises nothing that `fn` raised.
 ---@async
@@ -71,8 +72,21 @@ function testing.gc_stress(fn, ...) end
 ---@return any ... the results, or the error
 function testing.fail_allocation(n, fn, ...) end
 
----Blocks of code, in any tasks, in the order of their numbers. Made by
+---Runs blocks of code, in whichever tasks they are, in the order of their numbers. Made by
 ---`weft.testing.sequencer`.
+---
+---```lua
+---local seq = require("weft.testing").sequencer()
+---weft.gather(function()
+---  seq(2, print, "second")
+---end, function()
+---  seq(1, print, "first")
+---  seq(3, print, "third")
+---end)
+-----> first
+-----> second
+-----> third
+---```
 ---@class weft.testing.Sequencer
 ---@overload async fun(n: integer, fn: (async fun(...): ...)?, ...: any): any
 local Sequencer = {}

@@ -35,7 +35,7 @@ function weft.runner(opts) end
 function weft.new_event_loop() end
 
 ---The running loop, or else the one set by `weft.set_event_loop`, or else one made on first
----use (or when the last one was closed).
+---use (or when the last one was closed, or is a parent process's).
 ---@return weft.Loop
 function weft.get_event_loop() end
 
@@ -49,7 +49,8 @@ function weft.set_event_loop(loop) end
 ---@return weft.Loop
 function weft.get_running_loop() end
 
----Runs functions in one loop, which it makes and closes. Made by `weft.runner`.
+---Runs functions in one loop, which it makes and closes. Made by `weft.runner`. Its loop, and
+---with it timers, futures and queues, stays from one run to the next.
 ---@class weft.Runner
 local Runner = {}
 
@@ -74,9 +75,9 @@ function Runner:run(fn, ...) end
 ---Raises `state` inside a running loop.
 function Runner:close() end
 
----An event loop.
+---An event loop. Made by `weft.new_event_loop`, and for each run by `weft.run`.
 ---@class weft.Loop
----@field slow_callback_duration number seconds; in debug mode a step that takes longer is reported
+---@field slow_callback_duration number seconds, 0.1 at first; for `loop:set_debug`
 local Loop = {}
 
 ---Sets what is called for errors that nobody caught: `fn(loop, context)`, the context having
@@ -107,27 +108,28 @@ function Loop:default_exception_handler(context) end
 ---@return any ... the results of x
 function Loop:run_until_complete(x) end
 
----Runs the loop until `stop` is called.
+---Runs the loop until `loop:stop` is called.
 ---
 ---Raises `state` if a loop runs already; `closed`.
 function Loop:run_forever() end
 
----Ends `run_forever` after the current turn.
+---Ends `loop:run_forever` (and `loop:run_until_complete`, which raises then) after the current
+---turn; called before them, after the first turn.
 ---
 ---Raises `closed`.
 function Loop:stop() end
 
----Closes the loop and all that it owns. Tasks that have not ended never will; that is
----reported. Idempotent.
+---Closes the loop and all that it owns. Tasks that have not ended never will, which is
+---reported to the exception handler, as are errors that nobody looked at. Idempotent.
 ---
 ---Raises `state` while the loop runs.
 function Loop:close() end
 
----True during a turn.
+---True while it runs, also during a turn that a host asked for.
 ---@return boolean
 function Loop:is_running() end
 
----True after `close`.
+---True after `loop:close`.
 ---@return boolean
 function Loop:is_closed() end
 
@@ -144,7 +146,7 @@ function Loop:time() end
 ---@return weft.Handle
 function Loop:call_soon(fn, ...) end
 
----Calls `fn(...)` as `call_soon` does, after `delay` seconds.
+---Calls `fn(...)` as `loop:call_soon` does, after `delay` seconds.
 ---
 ---Raises `closed`.
 ---@param delay number seconds; less than 0 is 0
@@ -153,7 +155,7 @@ function Loop:call_soon(fn, ...) end
 ---@return weft.Handle
 function Loop:call_later(delay, fn, ...) end
 
----Calls `fn(...)` as `call_soon` does, at a time of the loop's clock.
+---Calls `fn(...)` as `loop:call_soon` does, at a time of the loop's clock.
 ---
 ---Raises `closed`.
 ---@param when number seconds, as `loop:time()`
@@ -176,8 +178,8 @@ function Loop:create_task(fn, ...) end
 ---@return weft.Future
 function Loop:create_future() end
 
----Debug mode: tasks remember where they were made, and a step that runs longer than
----`slow_callback_duration` (0.1 s) without waiting is reported to the exception handler.
+---Debug mode: tasks remember where they were made, and a task or callback that runs longer than
+---`loop.slow_callback_duration` without waiting is reported to the exception handler.
 ---
 ---Raises `closed`.
 ---@param flag boolean
@@ -210,15 +212,15 @@ function Loop:remove_signal_handler(name) end
 ---@return integer
 function Loop:fileno() end
 
----Seconds until `run_once` has something to do: 0 for now, nil for not until the descriptor
----is readable.
+---Seconds until `loop:run_once` has something to do: 0 for now, nil for not until the
+---descriptor is readable.
 ---
 ---Raises `closed`.
 ---@return number? seconds
 function Loop:next_timeout() end
 
 ---One turn: runs what is ready, then looks for I/O and timers; waits for them only if
----`block` is true and nothing is ready.
+---`block` is true and nothing is ready. Raises no error of a task or callback.
 ---
 ---Raises `state` from inside a turn; `closed`.
 ---@param block boolean?
@@ -230,7 +232,7 @@ function Loop:run_once(block) end
 function Loop:alive() end
 
 ---Sets what is called when work is added from outside a turn, so that the host asks
----`next_timeout` again; nil takes it back.
+---`loop:next_timeout` again; nil takes it back.
 ---
 ---Raises `closed`.
 ---@param fn fun()?
@@ -241,7 +243,8 @@ function Loop:on_wakeup(fn) end
 ---@return table<string, integer>
 function Loop:statistics() end
 
----A call that was scheduled, as `call_soon`, `call_later` and `call_at` return it.
+---A call that was scheduled, as `loop:call_soon`, `loop:call_later` and `loop:call_at` return
+---it.
 ---@class weft.Handle
 local Handle = {}
 
@@ -252,7 +255,7 @@ function Handle:cancel() end
 ---@return boolean
 function Handle:cancelled() end
 
----The time at which it is due, by the loop's clock; nil for `call_soon`.
+---The time at which it is due, by the loop's clock; nil for `loop:call_soon`.
 ---@return number? seconds
 function Handle:when() end
 
@@ -318,7 +321,8 @@ function weft.sleep(delay, ...) end
 ---@async
 function weft.yield() end
 
----An outcome that arrives once. Made by `weft.create_future`.
+---An outcome that arrives once: results, an error, or a cancellation. Made by
+---`weft.create_future`, and what every task is too.
 ---@class weft.Future
 local Future = {}
 
@@ -350,7 +354,7 @@ function Future:result() end
 ---@return weft.Error?
 function Future:exception() end
 
----Calls `fn(self)` through the loop, soon after the outcome is there.
+---Calls `fn(self)` through the loop, as `loop:call_soon` does, when the outcome is there.
 ---
 ---Raises `closed` if the outcome is there and the loop closed.
 ---@param fn fun(future: weft.Future)
@@ -384,14 +388,14 @@ function Future:set_exception(e) end
 ---@return boolean cancelled false if there was an outcome already
 function Future:cancel(message) end
 
----A coroutine that the loop runs. Made by `weft.create_task`. It sets its outcome itself:
----`set_result` and `set_exception` raise `state`.
+---A function that the loop runs, and its outcome. Made by `weft.create_task`. Only its function
+---sets the outcome: `future:set_result` and `future:set_exception` raise `state`.
 ---@class weft.Task: weft.Future
----@field context table values inherited by the tasks made inside; each has its own copy
+---@field context table each task made inside starts with a copy of it, one level deep
 local Task = {}
 
 ---Asks the task to end: its wait, and each later wait, raises `cancelled`, until the task
----ends or takes it back by `uncancel`. A task that has not started never will. What the
+---ends or takes it back by `task:uncancel`. A task that has not started never will. What the
 ---task awaits is cancelled too, and it goes on when that has ended.
 ---@param message any? the message of the error
 ---@return boolean requested false if it is done already
@@ -420,26 +424,34 @@ function Task:traceback() end
 ---What can be awaited. A function is run as a new task.
 ---@alias weft.Awaitable weft.Task | weft.Future | async fun(): ...
 
----Waits for all and returns a table of their (first) results in order, with `n`. The first
----failure is raised at once, and the others run on; with the option `return_exceptions`
----errors stand among the results. Cancelled, it cancels all and raises when they have ended.
+---Waits for all and returns a table of the first result of each, in order, and their number in
+---`n`. The first failure is raised at once, and the others run on; with the option
+---`return_exceptions` errors stand among the results, as error objects. Cancelled, it cancels
+---all and raises when they have ended.
 ---
 ---Takes tasks, futures and functions (run as tasks), or one list of them and a table of
 ---options: `gather(list, {return_exceptions = true})`.
 ---
----Raises the first failure; `cancelled`; `state` outside a task; `type` for what cannot be
----awaited, before any function is started.
+---Raises the first failure; `cancelled`; `state` outside a task and for oneself; `type` for
+---what cannot be awaited, before any function is started.
 ---@async
 ---@param ... weft.Awaitable | weft.Awaitable[] | {return_exceptions: boolean?}
 ---@return {[integer]: any, n: integer} results
 function weft.gather(...) end
 
----Waits until all are done, or the first is (`return_when = "FIRST_COMPLETED"`), or one has
----failed (`"FIRST_EXCEPTION"`), or `timeout` seconds have passed. Raises none of their errors
----and cancels nothing.
+---Waits until all are done, or, with the option `return_when`, the first is
+---(`"FIRST_COMPLETED"`) or one has failed (`"FIRST_EXCEPTION"`; a cancelled one has not), at most
+---`timeout` seconds. Raises none of their errors and cancels nothing. Both results are in the
+---order of the list.
 ---
 ---Raises `cancelled`; `state` outside a task; `type` for an empty list and for what cannot be
 ---awaited, before any function is started.
+---
+---```lua
+---local slow, fast = weft.create_task(weft.sleep, 5), weft.create_task(weft.sleep, 1)
+---local done, pending = weft.wait({ slow, fast }, { return_when = "FIRST_COMPLETED" })
+---print(#done, done[1] == fast, pending[1] == slow) --> 1 true true
+---```
 ---@async
 ---@param list weft.Awaitable[]
 ---@param opts {timeout: number?, return_when: string?}? `timeout` in seconds
@@ -447,11 +459,20 @@ function weft.gather(...) end
 ---@return (weft.Task | weft.Future)[] pending
 function weft.wait(list, opts) end
 
----Iterates over tasks in the order in which they are done: `for task in as_completed(list)`.
----Each is done when it is given: `task:await()` returns or raises at once.
+---Iterates over tasks in the order in which they are done. Each is done when it is given:
+---`task:await()` returns or raises at once. A step of the iteration waits.
 ---
----Raises `cancelled`, `state` outside a task, `type` for what cannot be awaited. A step waits,
----and raises `timeout` when `timeout` seconds have passed since the call.
+---Raises `cancelled`; `state` outside a task; `type` for what cannot be awaited. A step raises
+---`timeout` when `timeout` seconds have passed since the call.
+---
+---```lua
+---local tasks = { weft.create_task(weft.sleep, 2, "b"), weft.create_task(weft.sleep, 1, "a") }
+---for task in weft.as_completed(tasks, { timeout = 10 }) do
+---  print(task:await())
+---end
+--- --> a
+--- --> b
+---```
 ---@async
 ---@param list weft.Awaitable[]
 ---@param opts {timeout: number?}? `timeout` in seconds
@@ -460,12 +481,25 @@ function weft.as_completed(list, opts) end
 
 ---Calls `fn(item)` for each item of a list, or `fn(...)` for what each call of an iterator
 ---gives, at most `concurrency` (default 16) at a time, and gives the results in the order of
----the input, or, with `ordered = false`, as they come:
----`for i, value in weft.map(items, fn, {concurrency = 8}) do … end`.
+---the input, or, with `ordered = false`, as they come.
 ---
 ---Starts at the first step; the iterator is called in a task of its own, and may wait. Each
 ---step waits, and raises a failure, the iterator's too, when it comes to it, after the calls
 ---that run were cancelled and have ended.
+---
+---```lua
+---local function fetch(n)
+---  weft.sleep(1 / n)
+---  return n * n
+---end
+---
+---for i, square in weft.map({ 1, 2, 3 }, fetch, { concurrency = 2, ordered = false }) do
+---  print(i, square)
+---end
+--- --> 2 4
+--- --> 3 9
+--- --> 1 1
+---```
 ---@param items any[] | fun(): any, ...
 ---@param fn async fun(...): ...
 ---@param opts {concurrency: integer?, ordered: boolean?}?
@@ -478,12 +512,22 @@ function weft.map(items, fn, opts) end
 ---Returns what `fn` returned.
 ---
 ---Raises the failure, or `group`; `cancelled`; `state` outside a task.
+---
+---```lua
+---local sum = weft.task_group(function(group)
+---  local a = group:create_task(weft.sleep, 1, 20)
+---  local b = group:create_task(weft.sleep, 2, 22)
+---  return a:await() + b:await()
+---end)
+---print(sum) --> 42
+---```
 ---@async
 ---@param fn async fun(group: weft.TaskGroup): ...
 ---@return any ... the results of fn
 function weft.task_group(fn) end
 
----The calls of a `weft.map`, to be iterated over.
+---The calls of a `weft.map`, to be iterated over by `for`. What is left of it when the loop is
+---left early is cancelled by `map:close`, or when the map is collected.
 ---@class weft.Map
 ---@overload async fun(): integer?, any
 local Map = {}
@@ -525,7 +569,7 @@ function TaskGroup:create_task(fn, ...) end
 ---Calls `fn(...)` and returns its results, unless `seconds` pass first: then the wait that
 ---`fn` is in, and each later one, is broken off, and `timeout` is raised when `fn` has let
 ---that through. nil is no limit; zero or less expires at the first wait. If `fn` returns
----all the same, its results count.
+---all the same, its results count. This waits only where `fn` does.
 ---
 ---Raises `timeout`; what `fn` raised; `state` outside a task.
 ---@async
@@ -550,7 +594,7 @@ function weft.timeout_at(when, fn, ...) end
 function weft.current_deadline() end
 
 ---Waits for a task, a future or a function (run as a task), at most `seconds` (nil: no
----limit). If the time runs out, it is cancelled, and once it has ended `timeout` is raised;
+---limit). If the time runs out, `x` is cancelled, and once it has ended `timeout` is raised;
 ---but what it returned or raised all the same counts.
 ---
 ---Raises `timeout`; else as `weft.await`.
@@ -562,7 +606,7 @@ function weft.wait_for(x, seconds) end
 
 ---Calls `fn()`, then, whatever came of it, `cleanup()`, which no cancellation and no time
 ---limit from outside can break off. Returns or raises what `fn` did, or what `cleanup`
----raised.
+---raised. This waits only where those two do, and can be called outside tasks too.
 ---
 ---Raises what `fn` or `cleanup` raised.
 ---@async
@@ -578,6 +622,16 @@ function weft.finally(fn, cleanup) end
 ---
 ---Raises what `x` raised; `cancelled` if the waiting task is cancelled meanwhile; `state` as
 ---`weft.await`.
+---
+---```lua
+---local saving = weft.create_task(function()
+---  weft.sleep(2)
+---  print("saved")
+---end)
+---local ok, e = weft.try(weft.timeout, 1, weft.shield, saving)
+---print(ok, e) --> nil timeout: timed out after 1 s
+---saving:await() --> saved
+---```
 ---@async
 ---@param x weft.Awaitable
 ---@return any ... the results of x
@@ -612,7 +666,8 @@ function weft.condition(lock) end
 ---@return weft.Barrier
 function weft.barrier(n) end
 
----A counter of permits. Fair: first come, first served.
+---A counter of permits. Fair: first come, first served. Made by `weft.semaphore` and
+---`weft.bounded_semaphore`.
 ---@class weft.Semaphore
 local Semaphore = {}
 
@@ -629,7 +684,7 @@ function Semaphore:acquire() end
 ---Raises `state`, code "over_release", for a bounded semaphore that has all its permits.
 function Semaphore:release() end
 
----True if `acquire` would have to wait.
+---True if `semaphore:acquire` would have to wait.
 ---@return boolean
 function Semaphore:locked() end
 
@@ -647,7 +702,7 @@ function Semaphore:with(fn, ...) end
 ---@return {free: integer, waiting: integer}
 function Semaphore:statistics() end
 
----A lock for tasks. Fair; not owned: any task may release it.
+---A lock for tasks. Fair; not owned: any task may release it. Made by `weft.lock`.
 ---@class weft.Lock
 local Lock = {}
 
@@ -680,7 +735,7 @@ function Lock:with(fn, ...) end
 ---@return {locked: boolean, waiting: integer}
 function Lock:statistics() end
 
----A flag that tasks can wait for.
+---A flag that tasks can wait for. Made by `weft.event`.
 ---@class weft.Event
 local Event = {}
 
@@ -705,7 +760,7 @@ function Event:is_set() end
 ---@return {set: boolean, waiting: integer}
 function Event:statistics() end
 
----A lock together with a list of tasks that wait to be notified.
+---A lock together with a list of tasks that wait to be notified. Made by `weft.condition`.
 ---@class weft.Condition
 local Condition = {}
 
@@ -767,54 +822,65 @@ function Condition:with(fn, ...) end
 ---@return {locked: boolean, waiting: integer}
 function Condition:statistics() end
 
----A meeting point of a fixed number of tasks.
+---A meeting point of a fixed number of tasks. Made by `weft.barrier`.
 ---@class weft.Barrier
 ---@field parties integer how many must arrive
 ---@field n_waiting integer how many wait now
----@field broken boolean
+---@field broken boolean whether `barrier:abort` was called, and `barrier:reset` not yet
 local Barrier = {}
 
 ---Waits until all parties have arrived. Returns the place in the order of arrival, 1 to
----`parties`. A task that is cancelled while it waits has not arrived.
+---`barrier.parties`. A task that is cancelled while it waits has not arrived.
 ---
 ---Raises `cancelled`; `state` outside a task, and, with the code "broken_barrier", if the
 ---barrier is or becomes broken.
+---
+---```lua
+---local barrier = weft.barrier(2)
+---
+---local function worker(seconds)
+---  weft.sleep(seconds)
+---  return barrier:wait()
+---end
+---
+---local slow, fast = weft.create_task(worker, 2), weft.create_task(worker, 1)
+---print(slow:await(), fast:await()) --> 2 1
+---```
 ---@async
 ---@return integer place
 function Barrier:wait() end
 
----Breaks it: who waits and who comes gets the error, until `reset`.
+---Breaks it: `barrier:wait` raises in all that wait and that come, until `barrier:reset`.
 function Barrier:abort() end
 
----Makes it whole again; who waits gets the error.
+---Makes it whole again; `barrier:wait` raises in all that wait.
 function Barrier:reset() end
 
 ---The count of `parties`, of tasks `waiting`, and whether it is `broken`.
 ---@return {parties: integer, waiting: integer, broken: boolean}
 function Barrier:statistics() end
 
----A queue, first in, first out. `put` waits while there are `maxsize` items (0 or nil: no
----bound).
----@param maxsize number?
+---A queue, first in, first out. `queue:put` waits while there are `maxsize` items.
+---@param maxsize number? items; nil, 0 or less: no bound
 ---@return weft.Queue
 function weft.queue(maxsize) end
 
 ---A queue from which the least item comes first, by `less(a, b)` (default `a < b`); equals
----come first in, first out. What `less` raises comes out of `put` and `get`, and no item is
----lost.
----@param maxsize number? 0 or nil: no bound
+---come first in, first out. What `less` raises comes out of `queue:put` and `queue:get`, and
+---no item is lost.
+---@param maxsize number? items; nil, 0 or less: no bound
 ---@param less (fun(a: any, b: any): boolean)?
 ---@return weft.Queue
 function weft.priority_queue(maxsize, less) end
 
 ---A queue, last in, first out.
----@param maxsize number? 0 or nil: no bound
+---@param maxsize number? items; nil, 0 or less: no bound
 ---@return weft.Queue
 function weft.lifo_queue(maxsize) end
 
----A queue. Fair to getters and to putters. `nil` cannot be put.
+---A queue, of any of the three orders. Fair to getters and to putters. nil cannot be put.
 ---@class weft.Queue
----@field maxsize number 0 for no bound
+---@field maxsize number items at most; 0 or less: no bound
 local Queue = {}
 
 ---Puts an item, waiting while the queue is full.
@@ -853,7 +919,7 @@ function Queue:qsize() end
 ---@return boolean
 function Queue:empty() end
 
----True if `put` would have to wait.
+---True if `queue:put` would have to wait.
 ---@return boolean
 function Queue:full() end
 
@@ -868,8 +934,9 @@ function Queue:task_done() end
 ---@async
 function Queue:join() end
 
----Ends the queue: `put` raises from now on, and `get` once it is empty; with `immediate`
----what is stored is dropped, and counts as dealt with. Idempotent.
+---Ends the queue: `queue:put` raises from now on, in tasks that wait in it too, and
+---`queue:get` once the queue is empty; with `immediate` what is stored is dropped, and counts as
+---dealt with. Idempotent.
 ---@param immediate boolean?
 function Queue:shutdown(immediate) end
 
@@ -879,209 +946,19 @@ function Queue:shutdown(immediate) end
 function Queue:iter() end
 
 ---Counts: `size` items stored, of at most `maxsize` (0: no bound); `getters` and `putters`
----that wait; items `unfinished`, which `join` waits for.
+---that wait; items `unfinished`, which `queue:join` waits for.
 ---@return {size: integer, maxsize: number, getters: integer, putters: integer, unfinished: integer}
 function Queue:statistics() end
 
----Makes a resolver.
----
----Raises `type` for options that cannot be; `state`, code "no_cares", for `servers`, `search`,
----`ndots`, `timeout` and `tries` where weft was built without c-ares.
----@param opts weft.ResolverOptions?
----@return weft.Resolver
-function weft.resolver(opts) end
-
----The addresses of a host, by the resolver that all of weft uses unless it is told otherwise;
----see `resolver:resolve`.
----
----Raises as `resolver:resolve`.
----@async
----@param host string?
----@param port (integer | string)? 0 to 65535; default 0
----@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
----@return weft.Address[] addresses one or more
-function weft.getaddrinfo(host, port, opts) end
-
----Where a name leads to: a numeric address ("fe80::1%eth0" where it has a scope, the number of
----whose interface is `scope_id`) and the port asked for.
----@alias weft.Address {family: string, address: string, port: integer, scope_id: integer?}
-
----A resolver of names with a cache. Made by `weft.resolver`. It can be used in any loop, and
----has a cache for each.
----@class weft.Resolver
-local Resolver = {}
-
----The addresses of a host, the best first (RFC 6724): from a numeric address, /etc/hosts, the
----cache or the name servers. Tasks that want the same name at once share one look-up. Names
----below "localhost" are this machine. A `host` of nil is this machine by its loopback
----addresses, or with `passive` by the addresses that mean any. With `numeric`, nothing is
----looked up.
----
----Raises `dns` with `host`, `port`, `phase` and the code: "ENOTFOUND" (no such name), "ENODATA"
----(no address of this family), "ETIMEOUT", "ESERVFAIL", "EREFUSED", "ECONNREFUSED", "EBADRESP"
----(what the name server answered), "EBADNAME", "ENODEV" (an unknown interface); `type`;
----`closed`; `cancelled`; `state` outside a task.
----@async
----@param host string?
----@param port (integer | string)? 0 to 65535; default 0
----@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
----@return weft.Address[] addresses one or more; `canonical_name` is a field of the list
-function Resolver:resolve(host, port, opts) end
-
----Forgets all answers.
-function Resolver:clear() end
-
----Closes its sockets. Who waits for a name gets `closed`. Idempotent.
-function Resolver:close() end
-
----Counts, of the current loop: answers in the cache (`entries`), answers taken from it (`hits`),
----look-ups made (`misses`) and joined (`shared`), those under way (`pending`), answers dropped
----for want of room (`evicted`).
----
----Raises `closed`.
----@return table<string, integer>
-function Resolver:statistics() end
-
----What `weft.resolver` takes.
----@class weft.ResolverOptions
----@field servers string[]? name servers ("192.0.2.1", "[::1]:5353"); default: the system's
----@field search string[]? domains to search in; default: the system's
----@field ndots integer? dots from which on a name is tried as it is first; default: the system's
----@field timeout number? seconds for the first try, doubled with each further one; default 2
----@field tries integer? how often each server is asked; default 3
----@field family string? "inet" or "inet6"; default: both
----@field cache_ttl number? seconds for which an answer counts at most; 0: no cache; default 300
----@field negative_ttl number? seconds for "there is no such name"; default 5
----@field cache_size integer? answers kept; default 1000
-local ResolverOptions = {}
-
----Opens a UDP endpoint: with `local_addr` one that others can send to, with `remote_addr` one
----that has a peer.
----
----Raises `type` for options that cannot be; `os` or `connection` with `code`, `host` and `port`;
----`dns` for a name; `cancelled`; `state` outside a task.
----@async
----@param opts weft.DatagramOptions?
----@return weft.DatagramEndpoint
-function weft.datagram_endpoint(opts) end
-
----A UDP socket. Made by `weft.datagram_endpoint`.
----@class weft.DatagramEndpoint
-local DatagramEndpoint = {}
-
----Sends one datagram, to `host` and `port`, or to the peer of an endpoint that has one. Waits
----while the socket's buffer is full, and for the look-up if `host` is a name. That it was sent
----does not mean that it arrives.
----
----Raises `limit`, code "EMSGSIZE", for one that is too long; `connection` with `host`, `port`
----and `code`, also for what became of a datagram sent before ("ECONNREFUSED": nobody has that
----port); `os`; `dns`; `closed`; `type`; `cancelled`; `state` outside a task.
----@async
----@param data string
----@param host string?
----@param port integer?
-function DatagramEndpoint:send(data, host, port) end
-
----Receives one datagram, waiting until there is one. Of one that is longer than `max` the rest
----is lost.
----
----Raises `connection` with `host`, `port` and `code` for what became of a datagram sent by an
----endpoint that has a peer ("ECONNREFUSED": nobody has that port); `closed`, also when it is
----closed meanwhile; `os`; `type`; `cancelled`; `state` outside a task.
----@async
----@param max integer? bytes; default 65535
----@return string data
----@return string host whence it came
----@return integer port
----@return boolean is_truncated whether it was longer
-function DatagramEndpoint:receive(max) end
-
----Iterates over the datagrams that come, until the endpoint is closed: `for data, host, port in
----endpoint:iter()`.
----
----Raises as `endpoint:receive`, but for `closed`: then it ends.
----@async
----@param max integer? bytes; default 65535
----@return async fun(): string?, string, integer, boolean
-function DatagramEndpoint:iter(max) end
-
----Joins a multicast group, on an interface given by name or number (nil: the system's choice).
----
----Raises `os` (with `code`); `type`; `closed`.
----@param group string numeric address
----@param interface (string | integer)?
-function DatagramEndpoint:join_multicast(group, interface) end
-
----Leaves a multicast group.
----
----Raises as `endpoint:join_multicast`.
----@param group string numeric address
----@param interface (string | integer)?
-function DatagramEndpoint:leave_multicast(group, interface) end
-
----Sets options: `ttl` and `multicast_ttl` (0 to 255 hops), `multicast_loop` (whether what is
----sent to a group comes back to this machine), `multicast_interface` (name or number: where
----what is sent to groups goes), `receive_buffer` and `send_buffer` (bytes, in the kernel).
----
----Raises `type` for an unknown option or value; `os` (with `code`); `closed`.
----@param settings table<string, any>
-function DatagramEndpoint:set(settings) end
-
----The address that it has.
----
----Raises `closed`; `os`.
----@return string host
----@return integer port
-function DatagramEndpoint:getsockname() end
-
----The address of its peer.
----
----Raises `os`, code "ENOTCONN", if it has none; `closed`.
----@return string host
----@return integer port
-function DatagramEndpoint:getpeername() end
-
----Closes it. Who waits to receive or send gets `closed`. Idempotent.
-function DatagramEndpoint:close() end
-
----True once it is closed.
----@return boolean
-function DatagramEndpoint:is_closed() end
-
----Calls `fn(self, ...)` and closes it on return, error and cancellation alike.
----
----Raises what `fn` raised.
----@async
----@param fn async fun(endpoint: weft.DatagramEndpoint, ...): ...
----@param ... any
----@return any ... the results of fn
-function DatagramEndpoint:with(fn, ...) end
-
----What `weft.datagram_endpoint` takes.
----@class weft.DatagramOptions
----@field local_addr (string | table)? "host:port" or {host, port}; port 0: any
----@field remote_addr (string | table)? the peer, the only one that it hears then
----@field family string? "inet" or "inet6"; default: that of the addresses, else "inet"
----@field reuse_address boolean? others may have the same address: for multicast
----@field reuse_port boolean? others may have the same port, and share what comes
----@field broadcast boolean? may send to broadcast addresses
----@field ipv6_only boolean? an "inet6" endpoint takes no IPv4
----@field ttl integer? hops
----@field multicast_ttl integer? hops
----@field multicast_loop boolean?
----@field multicast_interface (string | integer)?
----@field receive_buffer integer? bytes
----@field send_buffer integer? bytes
-local DatagramOptions = {}
-
----True for an error object, of the given kind if one is named.
+---True if `e` is an error object, and of the given kind if one is named.
 ---@param e any
 ---@param kind weft.Kind?
 ---@return boolean
 function weft.is_error(e, kind) end
 
 ---Calls `fn(...)`; returns true and its results, or nil and what it raised. A cancellation of
----the current task is not swallowed: it is raised again.
+---the current task is not swallowed: it is raised again. This waits only where `fn` does, and
+---can be called outside tasks too.
 ---
 ---Raises `cancelled` when the current task was cancelled; nothing else.
 ---@async
