@@ -103,7 +103,8 @@ objects: $(OBJECTS)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(SHARED) $(CFLAGS) $(LDFLAGS) $(LINK_$(FLAVOUR)) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(SHARED) $(CFLAGS) $(LDFLAGS) $(LINK_$(FLAVOUR)) -o $@.new $^ $(LIBS)
+	$(Q)mv $@.new $@
 
 $(BUILD)/obj/%.o: src/%.c Makefile | libraries
 	@mkdir -p $(@D)

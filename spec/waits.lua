@@ -255,12 +255,12 @@ LOOPS["a time limit that passes after %s was woken does not count"] = function(c
   local loop = weft.new_event_loop()
   local task = loop:create_task(function()
     w = make(case)
-    return (weft.timeout(0.005, w.wait))
+    return (weft.timeout(0.02, w.wait))
   end)
   loop:create_task(function()
     weft.sleep(0)
     w.wake()
-    local limit = loop:time() + 0.006
+    local limit = loop:time() + 0.021
     while loop:time() < limit do end
     loop:stop()
   end)

@@ -65,12 +65,18 @@ local function watch(list, n)
   return latch, futures
 end
 
--- Cancels all that are not done and waits until they are, come what may.
+-- Cancels all that are not done and waits until they are, come what may. A cancel that comes
+-- meanwhile is passed on only to what is not being cancelled: tasks that wait for each other
+-- in a cycle would pass it round for ever.
 local function cancel_all(latch, futures)
+  local again = false
   repeat
     for _, future in pairs(futures) do
-      future:cancel()
+      if not again or core.kind_of(future) ~= "task" or core.cancelling(future) == 0 then
+        future:cancel()
+      end
     end
+    again = true
   until core.latch_wait(latch, "all", true) == true
   core.latch_close(latch)
 end

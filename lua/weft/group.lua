@@ -51,9 +51,13 @@ local function reap(self)
   end
 end
 
-local function cancel_children(self)
+-- `again`: those that are being cancelled are left in peace. If they wait for the group's own
+-- task, the two would else cancel each other for ever.
+local function cancel_children(self, again)
   for _, child in pairs(self._children) do
-    core.cancel(child)
+    if not again or core.cancelling(child) == 0 then
+      core.cancel(child)
+    end
   end
 end
 
@@ -118,8 +122,8 @@ local function join(self)
   repeat
     ok = core.latch_wait(self._latch, "all", is_cancelled)
     if ok ~= true then
+      cancel_children(self, is_cancelled)
       is_cancelled, self._aborting = true, true
-      cancel_children(self)
     end
   until ok == true and core.latch_counts(self._latch) == 0
   reap(self)

@@ -148,11 +148,10 @@ local function deadlock(loop)
   for _, task in ipairs(core.loop_tasks(loop)) do
     lines[#lines + 1] = inspect._describe(task)
   end
-  local who = #lines == 1 and "the only task waits and nothing can wake it"
-    or #lines == 0 and "there is no task and nothing can wake the loop"
-    or ("all %d tasks wait and nothing can wake them"):format(#lines)
-  raise("state", "deadlock: " .. table.concat({ who, lines[1] and table.concat(lines, "; ") }, ": "),
-    { code = "deadlock" })
+  local text = #lines == 0 and "there is no task, and nothing can wake the loop"
+    or #lines == 1 and "the only task waits and nothing can wake it: "
+    or ("all %d tasks wait and nothing can wake them: "):format(#lines)
+  raise("state", "deadlock: " .. text .. table.concat(lines, "; "), { code = "deadlock" })
 end
 
 ---Runs the loop until a task, a future or a function (run as a task) is done; returns its

@@ -74,8 +74,12 @@ local function check_port(port, what)
   end
 end
 
+-- A first byte of zero is Linux's abstract name space.
 local function check_path(path, what)
   options.expect(path, "string", what .. ": path")
+  if path == "" or path:byte() ~= 0 and path:find("%z") then
+    errors.raise("type", ("%s: path %q is no file name"):format(what, path))
+  end
 end
 
 -- Where to go: checked before anything is opened.
@@ -94,7 +98,24 @@ local function check_target(opts, what)
   check_port(opts.port, what)
 end
 
+-- Linux takes no more for the time after which a silent peer is asked. Seconds.
+local KEEPALIVE_MAX = 32767
+
+local function check_tcp_options(opts, what)
+  if opts.keepalive ~= nil then
+    options.count(opts.keepalive, what .. ": keepalive", 1)
+    if opts.keepalive > KEEPALIVE_MAX then
+      errors.raise("type", ("%s: keepalive must be at most %d seconds, got %s"):format(what,
+        KEEPALIVE_MAX, opts.keepalive))
+    end
+  end
+  if opts.delay ~= nil then
+    options.expect(opts.delay, "boolean", what .. ": delay")
+  end
+end
+
 local function socket_options(opts, what)
+  check_tcp_options(opts, what)
   local sock = { keepalive = opts.keepalive, delay = opts.delay }
   local addr = opts.local_addr
   if addr ~= nil then
@@ -341,8 +362,12 @@ function Server:__tostring()
     self._name, self._count)
 end
 
--- A socket file that nobody listens on is left over from before: it may be replaced.
+-- A socket file that nobody listens on is left over from before: it may be replaced. Any other
+-- file would refuse the connection too, and is not ours.
 local function remove_stale(path)
+  if not core.is_socket_file(path) then
+    return
+  end
   local ok, e = pcall(connect_address, path, nil, {})
   if ok then
     e:close()

@@ -68,11 +68,10 @@ local function fail(self, ok, code, what, partial, phase)
   error(failure(self, code, what, partial, phase), 0)
 end
 
-local function result(self, what, ok, data, code, partial)
-  if data then
-    return data
-  end
-  return fail(self, ok, code, what, partial)
+-- What a read that came to too little had got: "" where it was nothing.
+local function short(self, ok, code, partial)
+  return fail(self, ok, code, "read from",
+    partial or core.stream_is_open(self) and "" or nil)
 end
 
 ---Reads some bytes: as many as are there, at least one, at most `n` (default 64 KiB). "" at the
@@ -99,7 +98,11 @@ end
 ---@return string
 function Stream:read_exactly(n)
   options.count(n, "the number of bytes", 0)
-  return result(self, "read from", core.stream_read_exactly(self, n))
+  local ok, data, code, partial = core.stream_read_exactly(self, n)
+  if data then
+    return data
+  end
+  return short(self, ok, code, partial)
 end
 
 ---Reads up to a separator, and returns it too.
@@ -120,7 +123,7 @@ function Stream:read_until(separator, max)
     errors.raise("limit", ("read from %s: no %q within %d bytes"):format(describe(self),
       separator, max), { limit = max })
   end
-  return fail(self, ok, code, "read from", partial)
+  return short(self, ok, code, partial)
 end
 
 ---Reads a line and returns it without its end, which is "\n" or "\r\n". The last one need not

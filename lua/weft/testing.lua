@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- weft.testing: tools for testing programs written with weft, and weft itself: a clock
--- that need not be waited for, leak checks, cancellation at every wait.
+-- that need not be waited for, connections in memory, leak checks, cancellation at every
+-- wait.
 --
 -- Owns: nothing beyond a call. Uses weft's public names and the switches of weft.core
 -- that are there for it.
@@ -8,7 +9,9 @@
 local weft = require "weft"
 local core = require "weft.core"
 local errors = require "weft.error"
+local await = require "weft.await"
 local options = require "weft.options"
+local streams = require "weft.stream"
 
 ---Tools for testing programs written with weft.
 ---@class weft.testing
@@ -88,12 +91,12 @@ function Sequencer:__call(n, fn, ...)
   if self._claimed[n] then
     errors.raise("state", ("sequencer: block %d is there already"):format(n))
   end
+  await._checkpoint()
   self._claimed[n] = true
-  while self._next < n do
-    self:_event(self._next):wait()
-    if self._broken then
-      errors.raise("state", ("sequencer: block %d cannot come, an earlier one failed"):format(n))
-    end
+  local ok, e = errors.guarded(self._wait_for, self, n)
+  if not ok then
+    self:_break(n)
+    error(e, 0)
   end
   return self:_leave(n, errors.guarded(fn or function() end, ...))
 end
@@ -103,11 +106,31 @@ function Sequencer:_event(n)
   return self._events[n]
 end
 
+-- `_broken` is the first block that failed: those before it can still come.
+function Sequencer:_wait_for(n)
+  while self._next < n and not (self._broken and self._broken < n) do
+    self:_event(self._next):wait()
+  end
+  if self._broken and self._broken < n then
+    errors.raise("state", ("sequencer: block %d cannot come, an earlier one failed"):format(n))
+  end
+end
+
+-- Lets everyone look again whether its block can still come.
+function Sequencer:_break(n)
+  self._broken = math.min(self._broken or n, n)
+  local events = self._events
+  self._events = {}
+  for _, event in pairs(events) do
+    event:set()
+  end
+end
+
 function Sequencer:_leave(n, ok, ...)
-  self._broken = self._broken or not ok
   self._next = n + 1
   self:_event(n):set()
   if not ok then
+    self:_break(n)
     error((...), 0)
   end
   return ...
@@ -116,7 +139,108 @@ end
 ---Makes a sequencer: `seq(1, fn)`, `seq(2, fn)`, … in whichever tasks run in that order.
 ---@return weft.testing.Sequencer
 function M.sequencer()
-  return setmetatable({ _next = 1, _events = {}, _claimed = {}, _broken = false }, Sequencer)
+  return setmetatable({ _next = 1, _events = {}, _claimed = {} }, Sequencer)
+end
+
+--- pairs ------------------------------------------------------------------------
+
+-- What a direction holds by default: as much as a socket of the system does, roughly.
+local PAIR_CAPACITY = 64 * 1024
+
+-- A bound, so that a slip does not take all memory.
+local PAIR_CAPACITY_MAX = 1024 * 1024 * 1024
+
+-- How many sizes a function gives at most.
+local SPLITS_MAX = 4096
+
+local WAY_OPTIONS = { capacity = true, delay = true, splits = true }
+local PAIR_OPTIONS = { capacity = true, delay = true, splits = true, a = true, b = true }
+
+-- The sizes of the pieces as a list; nil for no splits.
+local function split_sizes(splits)
+  local list = splits
+  if type(splits) == "function" then
+    list = {}
+    for i = 1, SPLITS_MAX do
+      local size = splits(i)
+      if size == nil then
+        break
+      end
+      list[i] = size
+    end
+  elseif splits ~= nil then
+    options.expect(splits, "table", "pair: splits")
+  end
+  for i, size in ipairs(list or {}) do
+    options.count(size, ("pair: size %d of the splits"):format(i), 1)
+    if size > PAIR_CAPACITY_MAX then
+      errors.raise("type", ("pair: size %d of the splits must be at most %d, got %s"):format(i,
+        PAIR_CAPACITY_MAX, size))
+    end
+  end
+  return list
+end
+
+local function way_options(all, own, what)
+  own = options.check(own, WAY_OPTIONS, what)
+  local function pick(key, default)
+    if own[key] ~= nil then
+      return own[key]
+    end
+    return all[key] == nil and default or all[key]
+  end
+  local capacity = options.count(pick("capacity", PAIR_CAPACITY), "pair: capacity", 1)
+  if capacity > PAIR_CAPACITY_MAX then
+    errors.raise("type", ("pair: capacity must be at most %d, got %s"):format(PAIR_CAPACITY_MAX,
+      capacity))
+  end
+  return capacity, options.number(pick("delay", 0), "pair: delay", 0),
+    split_sizes(pick("splits"))
+end
+
+---Makes two connected streams in memory, for tests in which the network is not the subject:
+---what is written to one is read from the other. They need no descriptors and wait for nothing
+---but each other, so that a virtual clock jumps over their delays, and a reader whose peer will
+---never write is a deadlock that is found.
+---
+---Options, for both directions, or in a table `a` for what the first stream receives and `b`
+---for what the second one does:
+---`capacity`, the bytes that may be under way: a write into a full direction waits (default
+---64 KiB); `delay`, the seconds by the loop's clock after which what was written, and the end of
+---the stream, can be read (default 0); `splits`, the most bytes that each receiving gives: a list
+---of sizes, begun again at its end, or a function that is called with 1, 2, … at once for up to
+---4,096 of them or until it gives nil. `{1}` is byte by byte; between two pieces the reader is
+---suspended.
+---
+---Either stream can be closed or collected first; its peer still reads what was under way.
+---
+---Raises `type` for options that cannot be.
+---@param opts {capacity: integer?, delay: number?, splits: any, a: table?, b: table?}?
+---@return weft.Stream a
+---@return weft.Stream b
+function M.pair(opts)
+  opts = options.check(opts, PAIR_OPTIONS, "pair")
+  local capacity, delay, splits = way_options(opts, opts.a, "pair: a")
+  local a, b = core.pair(capacity, delay, splits, way_options(opts, opts.b, "pair: b"))
+  if not a then
+    error("not enough memory", 0)
+  end
+  core.stream_table(a).name, core.stream_table(b).name = "pair a", "pair b"
+  return a, b
+end
+
+---Makes a stream of a pair fail once it has received `after` more bytes (default 0: now), also
+---in the middle of a wait. "reset": both streams are broken, with `connection`, code
+---"ECONNRESET"; what was under way is lost. "timeout": this one is broken, code "ETIMEDOUT", the
+---other is not told, as when a cable is cut. "eof": this one reads the end of the stream, though
+---its peer did not end it. There only once `weft.testing` was loaded.
+---
+---Raises `type`; `closed`; `state` for a stream that is none of a pair.
+---@param kind "reset"|"eof"|"timeout"
+---@param after integer? bytes
+function streams._Stream:fault(kind, after)
+  options.expect(kind, "string", "the fault")
+  core.pair_fault(self, kind, options.count(after or 0, "the number of bytes", 0))
 end
 
 --- leaks ------------------------------------------------------------------------

@@ -125,6 +125,27 @@ describe("a handle", function()
     loop:close()
   end))
 
+  it("needs no descriptor of its own; a loop for which there is none is an error", function()
+    local text, status = cc.script([[
+      local core = require "weft.core"
+      local blocks = core.memory()
+      local loop = weft.new_event_loop()
+      repeat until not pcall(posix.pipe)
+      local last = io.open("/dev/null") -- of an odd number one is left
+      loop:add_signal_handler("SIGUSR1", function() print "signal" loop:stop() end)
+      posix.kill(0, 10)
+      loop:run_forever()
+      for _ = 1, 5 do
+        local ok, e = pcall(weft.new_event_loop)
+        print(ok, e.kind, e.code)
+      end
+      loop:close()
+      collectgarbage()
+      collectgarbage()
+      print(core.memory() - blocks)]], "ulimit -n 40;")
+    assert.same({ "signal\n" .. ("false\tos\tEMFILE\n"):rep(5) .. "0\n", 0 }, { text, status })
+  end)
+
   it("for a loop that cannot be opened leaves nothing", support.outside(function()
     local n = 0
     repeat

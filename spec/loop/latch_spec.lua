@@ -159,13 +159,13 @@ describe("a latch", function()
 
   it("shares a future with other latches and with tasks that await it", support.run(function()
     local future = weft.create_future()
-    local order, latches, tasks = {}, {}, {}
+    local order, latches = {}, {}
     for i = 1, 6 do
       if i % 2 == 0 then
         latches[i] = core.latch {}
         core.latch_add(latches[i], future, i)
       end
-      tasks[i] = weft.create_task(function()
+      weft.create_task(function()
         if latches[i] then
           core.latch_wait(latches[i], "all")
         else
@@ -271,9 +271,9 @@ describe("a wait on a latch that is broken off", function()
 
   it("leaves the place to another task", support.virtual(function()
     local latch, futures = watch(1)
-    local first, second = waiter(latch, "all"), nil
+    local first = waiter(latch, "all")
     first:cancel()
-    second = weft.create_task(core.latch_wait, latch, "all")
+    local second = weft.create_task(core.latch_wait, latch, "all")
     assert.is_false((first:await()))
     futures[1]:set_result()
     assert.is_true((second:await()))
@@ -348,12 +348,12 @@ describe("closing a latch", function()
 
   it("frees its memory, as does its collection", support.run(function()
     local before = core.memory()
-    local latch, futures = watch(100)
+    local latch = watch(100)
     assert.is_true(core.memory() >= before + 100)
     core.latch_close(latch)
     assert.equal(before, (core.memory()))
     latch = watch(100)
-    futures = core.latch_futures(latch)
+    local futures = core.latch_futures(latch)
     latch = nil -- luacheck: ignore 311
     collectgarbage()
     collectgarbage()

@@ -63,7 +63,7 @@ describe("a loop after fork", function()
         posix.kill(0, 10)
         loop:run_forever()
         print(got)
-        loop:close()]])
+        loop:close()]], ending == "os.exit(0)" and "ASAN_OPTIONS=detect_leaks=0")
       assert.same({ "true\n", 0 }, { text, status }, ending)
     end
   end)
@@ -288,6 +288,23 @@ describe("the end of a lua_State", function()
       end)]]
     assert.equal(1, status)
     assert.matches("the end\n.*blocks\t0\n$", text)
+  end)
+
+  it("in the middle of a turn lets the finalizers that come after it use weft", function()
+    local text, status = ends [[
+      local p = newproxy and newproxy(true) or setmetatable({}, {})
+      getmetatable(p).__gc = function()
+        print(weft.current_task(), pcall(weft.get_running_loop))
+        print(pcall(weft.run, function() return "run" end))
+      end
+      if not newproxy then setmetatable(p, getmetatable(p)) end
+      keep = p
+      weft.run(function()
+        weft.sleep(0)
+        os.exit(0, true)
+      end)]]
+    assert.equal(0, status)
+    assert.matches("^nil\tfalse\tstate: no event loop is running\ntrue\trun\nblocks\t0\n$", text)
   end)
 
   it("finds nothing left when weft itself was never used", function()

@@ -136,6 +136,25 @@ describe("the store", function()
       assert.equal(0, left())
     end))
 
+  it("lets go of callbacks and tasks for which there was no memory", support.outside(function()
+    local watch, left = watched()
+    for n = 1, 3 do
+      local loop = weft.new_event_loop()
+      local ok = testing.fail_allocation(n, loop.call_later, loop, 10,
+        watch(function() return n end))
+      assert.is_false(ok)
+      ok = testing.fail_allocation(1, loop.create_task, loop, watch(function() return n end))
+      assert.is_true(not ok or n == 3) -- then the slots are there
+      if ok then
+        loop:run_once()
+      end
+      assert.equal(0, left())
+      assert.equal(0, loop:statistics().timers)
+      assert.equal(0, loop:statistics().tasks)
+      loop:close()
+    end
+  end))
+
   it("uses its slots again: rounds of work need no more memory than one", support.run(function()
     local function round()
       local tasks = {}

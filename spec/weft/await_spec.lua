@@ -624,6 +624,36 @@ describe("a cancelled task", function()
   end))
 
   it("gets what arrived after the cancel, before it could run", virtual(function()
+    for _, wait in ipairs { weft.await, weft.shield } do
+      for how, complete in pairs {
+        result = function(future) future:set_result("x", nil) end,
+        error = function(future) future:set_exception("x") end,
+      } do
+        local future, got, later = weft.create_future(), nil, nil
+        local task = weft.create_task(function()
+          got = pack(pcall(wait, future))
+          later = error_of(weft.sleep, 0)
+        end)
+        parked()
+        task:cancel()
+        complete(future)
+        task:await()
+        assert.same(how == "result" and { n = 3, true, "x", nil } or { n = 2, false, "x" }, got)
+        assert.is_true(weft.is_error(later, "cancelled"))
+      end
+    end
+  end))
+
+  it("raises its own cancellation if what it awaits is cancelled then", virtual(function()
+    local future = weft.create_future()
+    local task = weft.create_task(function() future:await() end)
+    parked()
+    task:cancel("the task's")
+    future:cancel("the future's")
+    assert.equal("the task's", raises("cancelled", task.await, task).message)
+  end))
+
+  it("gets what a task returns in answer to the cancel", virtual(function()
     local inner = weft.create_task(function()
       pcall(weft.sleep, 100)
       return "answer"

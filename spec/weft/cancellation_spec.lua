@@ -335,7 +335,7 @@ WAITS["testing.sequencer"] = function()
       return weft.finally(function() return sequence(mine, function() return true end) end,
         function() waiting = waiting - 1 end)
     end,
-    wake = function() sequence(1) end, is_once = true,
+    wake = function() sequence(1) end, is_once = true, needs_task = true,
     check = function() assert.equal(0, waiting) end }
 end
 
@@ -780,6 +780,158 @@ describe("a program of all sorts of waits", function()
       end)
     end
   end)
+end)
+
+--- trees of tasks, made at random ---------------------------------------------------
+
+describe("a random tree of tasks", function()
+  local EXPECTED = { cancelled = true, timeout = true, group = true, raised = true }
+
+  -- A tree of gathers, groups, maps, … over leaves that sleep, fail, or hold a permit; any of
+  -- its tasks may be cancelled at any time. Returns what runs it, and what counts afterwards.
+  local function tree(random)
+    local t = { begun = 0, ended = 0, stragglers = 0, kinds = {}, permits = weft.semaphore(3),
+      tasks = {} }
+    local node
+
+    local function children(depth)
+      local list = {}
+      for i = 1, random(1, 3) do
+        list[i] = node(depth - 1)
+      end
+      return list
+    end
+
+    -- Calls use(list), which must not end before each of the list that it began.
+    local function bounded(list, use)
+      local open = 0
+      for i, child in ipairs(list) do
+        list[i] = function()
+          open = open + 1
+          local ok, e = pcall(child)
+          open = open - 1
+          if not ok then
+            error(e, 0)
+          end
+        end
+      end
+      local ok, e = pcall(use, list)
+      t.stragglers = t.stragglers + open
+      if not ok then
+        error(e, 0)
+      end
+    end
+
+    local KINDS = {
+      function() weft.sleep(random(0, 4)) end,
+      function() t.permits:with(weft.sleep, random(0, 4)) end,
+      function()
+        weft.sleep(random(0, 6))
+        error("leaf", 0)
+      end,
+      function(depth) weft.gather(children(depth)) end,
+      function(depth)
+        bounded(children(depth), function(list)
+          weft.gather(list, { return_exceptions = true })
+        end)
+      end,
+      function(depth)
+        bounded(children(depth), function(list)
+          weft.task_group(function(group)
+            for _, child in ipairs(list) do
+              group:create_task(child)
+            end
+            weft.sleep(random(0, 2))
+          end)
+        end)
+      end,
+      function(depth)
+        bounded(children(depth), function(list)
+          weft.map(list, function(child) child() end,
+            { concurrency = 2, ordered = random(0, 1) == 1 }):collect()
+        end)
+      end,
+      function(depth)
+        local _, pending = weft.wait(children(depth), { timeout = random(0, 5) })
+        for _, task in ipairs(pending) do
+          task:cancel()
+        end
+      end,
+      function(depth)
+        for task in weft.as_completed(children(depth), { timeout = random(1, 9) }) do
+          weft.try(task.await, task)
+        end
+      end,
+      function(depth) weft.wait_for(node(depth - 1), random(0, 6)) end,
+      function(depth) weft.timeout(random(0, 6), node(depth - 1)) end,
+      function(depth) weft.shield(node(depth - 1)) end,
+      function(depth) weft.await(node(depth - 1)) end,
+      function(depth) weft.finally(node(depth - 1), node(0)) end,
+      function(depth) coroutine.wrap(node(depth - 1))() end,
+    }
+
+    function node(depth)
+      local kind = depth > 0 and random(1, #KINDS) or random(1, 3)
+      return function()
+        t.begun, t.kinds[kind] = t.begun + 1, true
+        t.tasks[#t.tasks + 1] = weft.current_task()
+        local cleanup = random(0, 2)
+        weft.finally(function() KINDS[kind](depth) end, function()
+          if cleanup > 0 then
+            weft.sleep(cleanup)
+          end
+          t.ended = t.ended + 1
+        end)
+      end
+    end
+
+    t.root = node(4)
+    return t
+  end
+
+  local function grow(random)
+    local loop = weft.get_running_loop()
+    loop:set_exception_handler(function() end) -- errors that a gather leaves behind, say
+    local t = tree(random)
+    local root = spawn(t.root)
+    for _ = 1, random(0, 3) do
+      loop:call_later(random(0, 12), function()
+        if #t.tasks > 0 then
+          t.tasks[random(1, #t.tasks)]:cancel()
+        end
+      end)
+    end
+    local ok, e = pcall(root.await, root)
+    assert(ok or e == "leaf" or EXPECTED[e.kind], e)
+    weft.sleep(1000) -- what was shielded, or left behind by a gather, has ended then
+    assert.equal(t.begun, t.ended)
+    assert.equal(0, t.stragglers)
+    assert.same({ free = 3, waiting = 0 }, t.permits:statistics())
+    assert.equal(0, weft.statistics().timers)
+    return t
+  end
+
+  it("ends all that it has begun, and leaves nothing", support.outside(function()
+    local begun, kinds = 0, 0
+    local seen = {}
+    for seed = 1, support.rounds(600) do
+      local random = require("spec.waits").random(seed * 7919)
+      for _ = 1, 5 do
+        random(1, 2)
+      end
+      local t
+      testing.virtual_clock(testing.leaks, function()
+        t = grow(random)
+      end)
+      begun = begun + t.begun
+      for kind in pairs(t.kinds) do
+        kinds = kinds + (seen[kind] and 0 or 1)
+        seen[kind] = true
+      end
+    end
+    assert.is_true(begun > support.rounds(600) * 3, begun)
+    assert.equal(15, kinds)
+  end))
 end)
 
 --- the tool itself ---------------------------------------------------------------------

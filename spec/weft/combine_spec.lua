@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.combine: gather, wait, as_completed.
+-- weft.combine: gather, wait, as_completed: the order and form of what they give, what becomes
+-- of the others when one fails, and of all when the one who waits is cancelled.
 
 local weft = require "weft"
 local support = require "spec.support"

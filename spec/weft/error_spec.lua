@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.error: the class of errors, their kinds and tracebacks, and errors that nobody looked at.
+-- weft.error: the class of errors and their kinds, foreign values among them, tracebacks, and
+-- errors that nobody looked at, which are reported once.
 
 local weft = require "weft"
 local errors = require "weft.error"
@@ -290,6 +291,24 @@ describe("the traceback", function()
     assert.equal("same", error_of(task.await, task))
     assert.matches("second", task:traceback())
     assert.is_nil(task:traceback():find("'first'", 1, true))
+  end))
+
+  it("has nothing of an equal failure that ended in a coroutine", virtual(function()
+    local function first() error("same", 0) end
+    local function second() error("same", 0) end
+    local task = weft.create_task(function()
+      coroutine.wrap(function()
+        pcall(weft.timeout, 10, function()
+          first()
+          return 1
+        end)
+      end)()
+      second()
+      return 1
+    end)
+    assert.equal("same", error_of(task.await, task))
+    assert.matches("second", task:traceback())
+    assert.equal(1, count(task:traceback(), "stack traceback:"))
   end))
 
   it("of a live task is where it waits, in whichever coroutine", virtual(function()

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.group: task_group.
+-- weft.group: task_group: it ends when its tasks have, with what failed, whoever is cancelled
+-- meanwhile.
 
 local weft = require "weft"
 local support = require "spec.support"

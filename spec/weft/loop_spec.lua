@@ -880,6 +880,13 @@ describe("a deadlock", function()
     local task = loop:create_task(function() return future:await() end)
     support.raises({ "state", "deadlock" }, loop.run_until_complete, loop, task)
     support.raises({ "state", "deadlock" }, loop.run_until_complete, loop, future)
+    local other = loop:create_future()
+    task:cancel()
+    support.raises("cancelled", loop.run_until_complete, loop, task)
+    local e = support.raises({ "state", "deadlock" }, loop.run_until_complete, loop, other)
+    assert.equal("deadlock: there is no task, and nothing can wake the loop", e.message)
+    future = loop:create_future()
+    task = loop:create_task(function() return future:await() end)
     future:set_result("at last")
     assert.equal("at last", loop:run_until_complete(task))
   end))
@@ -1009,6 +1016,80 @@ describe("a host", function()
     assert.equal(55, sum)
     assert.is_true(posix.now() - start >= 0.04)
     assert.is_true(turns <= 10, turns .. " turns")
+  end))
+
+  it("drives two loops side by side, each by its own descriptor", support.outside(function()
+    local loops, seen, tasks, got = {}, {}, {}, {}
+    for i = 1, 2 do
+      loops[i] = weft.new_event_loop()
+      tasks[i] = loops[i]:create_task(function()
+        for step = 1, 3 do
+          weft.sleep(0.004 * i)
+          seen[#seen + 1] = i .. step
+          assert(weft.get_running_loop() == loops[i])
+        end
+        return i
+      end)
+      loops[i]:add_signal_handler("SIGUSR1", function() got[i] = (got[i] or 0) + 1 end)
+    end
+    local turns, sent, ready = { 0, 0 }, false, {}
+    while true do
+      local timeout = 5
+      for i, loop in ipairs(loops) do
+        local own = loop:next_timeout()
+        if ready[i] or own == 0 then
+          loop:run_once()
+          turns[i] = turns[i] + 1
+          own = loop:next_timeout()
+        end
+        timeout = math.min(timeout, own or timeout)
+      end
+      if tasks[1]:done() and not sent then
+        sent = true
+        posix.kill(0, 10)
+      end
+      if tasks[1]:done() and tasks[2]:done() and got[1] and got[2] then
+        break
+      end
+      ready = { posix.poll_any(timeout, loops[1]:fileno(), loops[2]:fileno()) }
+    end
+    assert.same({ 1, 2 }, { tasks[1]:result(), tasks[2]:result() })
+    assert.same({ 1, 1 }, got)
+    table.sort(seen)
+    assert.same({ "11", "12", "13", "21", "22", "23" }, seen)
+    assert.is_true(turns[1] <= 12 and turns[2] <= 12, table.concat(turns, ", "))
+    loops[1]:close()
+    loops[2]:close()
+  end))
+
+  it("that has nothing to do waits for its own things alone, at no cost", with_loop(function(loop)
+    local task = loop:create_task(function() loop:create_future():await() end)
+    loop:add_signal_handler("SIGUSR1", print)
+    loop:run_once()
+    loop:run_once()
+    local before = loop:statistics().steps
+    for _ = 1, 5 do
+      assert.is_nil(loop:next_timeout())
+      assert.is_false(posix.poll(loop:fileno(), 0.005))
+    end
+    assert.equal(before, loop:statistics().steps)
+    assert.is_true(loop:alive())
+    loop:remove_signal_handler("SIGUSR1")
+    task:cancel()
+    drive(loop)
+  end))
+
+  it("is told when a handler for a signal goes", with_loop(function(loop)
+    local count = 0
+    loop:add_signal_handler("SIGUSR1", print)
+    loop:run_once()
+    assert.is_nil(loop:next_timeout())
+    loop:on_wakeup(function() count = count + 1 end)
+    loop:remove_signal_handler("SIGUSR1")
+    assert.equal(1, count)
+    assert.equal(0, loop:next_timeout())
+    loop:run_once()
+    assert.is_false(loop:alive())
   end))
 
   it("can do so from coroutines of its own", with_loop(function(loop)

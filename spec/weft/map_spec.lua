@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.map: the bounded parallel map.
+-- weft.map: the bounded parallel map: its order, its bounds (calls, memory), and its end, by
+-- failure, cancellation, close and collection.
 
 local weft = require "weft"
 local core = require "weft.core"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.queue: queue, priority_queue, lifo_queue.
+-- weft.queue: queue, priority_queue, lifo_queue: their order, bounds and fairness, shutdown,
+-- and that no item, place or waiter is lost.
 
 local weft = require "weft"
 local core = require "weft.core"

@@ -345,12 +345,13 @@ describe("main", function()
     local status, text = result [[
       weft.main(function() weft.create_future():await() end)]]
     assert.equal(1, status)
-    assert.matches("^state: deadlock: the only task waits.*main: awaits Future%-2.*%.lua?.*:2 ?%(dead",
-      (text:gsub("tmp/lua_%w+", "x.lua")))
+    assert.matches("^state: deadlock: the only task waits and nothing can wake it: main: awaits "
+      .. "Future%-2 for 0.0 s at %S+:2 %(deadlock%)\n", text)
   end)
 
   it("lets os.exit in a task through", function()
-    assert.same({ 3, "" }, { result "weft.main(function() weft.sleep(0) os.exit(3) end)" })
+    assert.same({ 3, "" }, { result("weft.main(function() weft.sleep(0) os.exit(3) end)",
+      "ASAN_OPTIONS=detect_leaks=0") }) -- it does not close the lua_State
     assert.same({ 4, "" }, { result "weft.main(function() weft.sleep(0) os.exit(4, true) end)" })
   end)
 

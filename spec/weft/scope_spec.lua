@@ -748,11 +748,11 @@ describe("a result that has arrived", function()
     it("is no timeout: " .. case[1], support.outside(function()
       local loop = weft.new_event_loop()
       local future = loop:create_future()
-      local task = loop:create_task(case[2], future, 0.005)
+      local task = loop:create_task(case[2], future, 0.03)
       loop:create_task(function()
         weft.sleep(0)
         future:set_result("in time")
-        local limit = loop:time() + 0.006
+        local limit = loop:time() + 0.031
         while loop:time() < limit do end
         loop:stop() -- so that the timers are looked at before the next round
       end)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.sync: semaphore, lock, event, condition, barrier.
+-- weft.sync: semaphore, lock, event, condition, barrier: fairness, misuse, and that no permit,
+-- notification or waiter is lost.
 
 local weft = require "weft"
 local support = require "spec.support"

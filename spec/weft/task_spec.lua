@@ -582,7 +582,8 @@ describe("the outcome of", function()
     check(future, "pending")
     future:set_result()
     check(future, "returned")
-    for _, values in ipairs { pack(nil), pack(false), pack(5), pack("x", nil, {}), pack(nil, nil) } do
+    for _, values in ipairs { pack(nil), pack(false), pack(5), pack("x", nil, {}),
+      pack(nil, nil) } do
       future = weft.create_future()
       future:set_result(unpack(values, 1, values.n))
       check(future, "returned", unpack(values, 1, values.n))

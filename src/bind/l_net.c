@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -76,6 +77,14 @@ static int l_net_address(lua_State *L) {
   lua_pushstring(L, address.any.sa_family == AF_INET    ? "inet"
                     : address.any.sa_family == AF_INET6 ? "inet6"
                                                         : "unix");
+  return 1;
+}
+
+/* is_socket_file(path) -> whether it is the file of a Unix socket */
+static int l_net_is_socket_file(lua_State *L) {
+  struct stat file;
+  lua_pushboolean(L, lstat(luaL_checkstring(L, 1), &file) == 0 &&
+                         S_ISSOCK(file.st_mode));
   return 1;
 }
 
@@ -188,11 +197,16 @@ static int l_net_stream_of(lua_State *L) {
   return rc == 0 ? 1 : push_nil(L, rc);
 }
 
+/* The descriptor, or why there is none. */
 static int fd_of(lua_State *L, int idx) {
   struct l_stream *s = weft_check_stream(L, idx);
-  struct weft_socket *socket =
-      s->stream.top != NULL ? weft_socket_of(s->stream.top) : NULL;
-  return socket != NULL ? weft_socket_fd(socket) : -1;
+  struct weft_socket *socket;
+  if (s->stream.top == NULL)
+    return WEFT_ESTREAMCLOSED;
+  socket = weft_socket_of(s->stream.top);
+  if (socket == NULL)
+    return UV_ENOTSOCK;
+  return weft_socket_fd(socket) >= 0 ? weft_socket_fd(socket) : UV_EBADF;
 }
 
 static int l_net_fileno(lua_State *L) {
@@ -209,7 +223,7 @@ static int push_name(lua_State *L, int fd, name_function *get) {
   union weft_address address;
   socklen_t size = sizeof(address);
   if (fd < 0)
-    return push_nil(L, UV_EBADF);
+    return push_nil(L, fd);
   memset(&address, 0, sizeof(address));
   if (get(fd, &address.any, &size) != 0)
     return push_nil(L, -errno);
@@ -383,9 +397,10 @@ static int l_net_listener_close(lua_State *L) {
 
 static int l_net_listener_name(lua_State *L) {
   struct l_listener *listener = check_listener(L);
-  return push_name(
-      L, listener->socket != NULL ? weft_socket_fd(listener->socket) : -1,
-      getsockname);
+  return push_name(L,
+                   listener->socket != NULL ? weft_socket_fd(listener->socket)
+                                            : WEFT_ESTREAMCLOSED,
+                   getsockname);
 }
 
 /* --- errors -------------------------------------------------------------- */
@@ -406,6 +421,7 @@ static int l_net_error_of(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"address", l_net_address},
+    {"is_socket_file", l_net_is_socket_file},
     {"connect_start", l_net_connect_start},
     {"stream_of", l_net_stream_of},
     {"fileno", l_net_fileno},

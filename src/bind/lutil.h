@@ -74,6 +74,7 @@ void weft_open_scope(lua_State *L);
 void weft_open_callback(lua_State *L);
 void weft_open_stream(lua_State *L);
 void weft_open_net(lua_State *L);
+void weft_open_pair(lua_State *L);
 void weft_open_fs(lua_State *L);
 void weft_open_file(lua_State *L);
 void weft_open_worker(lua_State *L);

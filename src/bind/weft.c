@@ -136,6 +136,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_callback(L);
   weft_open_stream(L);
   weft_open_net(L);
+  weft_open_pair(L);
   weft_open_fs(L);
   weft_open_file(L);
   weft_open_worker(L);
