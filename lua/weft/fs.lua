@@ -31,11 +31,11 @@ local M = {}
 local DEFAULT_PERMS = 438 -- 0666, less the umask
 local DIRECTORY_PERMS = 511 -- 0777
 
----What is known of a file. `type` is "file", "directory", "link", "fifo", "socket", "char", "block"
----or "unknown"; `size` is in bytes; `mode` are the permissions, as for `weft.fs.chmod`; `atime`
----(last read), `mtime` (last written), `ctime` (last changed in any way) and `birthtime` (made, where
----the system knows it) are seconds since 1970. Also `uid`, `gid`, `nlink` (names that it has), `ino`,
----`dev`, `blocks` (of 512 bytes), `blksize`.
+---What is known of a file. `type` is "file", "directory", "link", "fifo", "socket", "char",
+---"block" or "unknown"; `size` is in bytes; `mode` are the permissions, as for `weft.fs.chmod`;
+---`atime` (last read), `mtime` (last written), `ctime` (last changed in any way) and `birthtime`
+---(made, where the system knows it) are seconds since 1970. Also `uid`, `gid`, `nlink` (names
+---that it has), `ino`, `dev`, `blocks` (of 512 bytes), `blksize`.
 ---@alias weft.fs.Stat {type: string, size: integer, mode: integer, mtime: number, [string]: number}
 
 ---What stands in a directory; `type` as in `weft.fs.Stat`.
