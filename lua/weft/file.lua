@@ -256,7 +256,7 @@ end
 ---
 ---Raises `os`; `closed`; `cancelled`.
 ---@async
----@return weft.fs.Stat
+---@return weft.fs.Status
 function File:stat()
   return file_result(self, "stat", core.file_do(self, "stat"))
 end
