@@ -86,7 +86,7 @@ M.check_path, M.check_max = check_path, check_max
 ---An open file. Reading and writing begin where the one before ended, as with Lua's `io`, or
 ---at an offset. Several tasks may use it: the work is done piece by piece, in the order of the
 ---calls. A read that was cancelled does not move the position; a write that was cancelled may
----have been done in part. A file that is collected is closed.
+---have been done in part. A file that is collected, or whose loop is closed, is closed.
 ---@class weft.File
 local File = core.classes.File
 File.__index = File
