@@ -33,7 +33,10 @@ LUA_PC ?= $(VM)
 
 # Empty for what is installed; see the targets below for who uses which.
 FLAVOUR ?=
-BUILD := build/$(VM)$(FLAVOUR:%=-%)
+
+# Optional libraries to do without, though they are installed: WITHOUT=cares.
+WITHOUT ?=
+BUILD := build/$(VM)$(FLAVOUR:%=-%)$(WITHOUT:%=-without-%)
 
 # What is installed: calls into Lua's library without a detour, and, where the
 # compiler can, inlining across files; together a tenth of the time of a task.
@@ -71,10 +74,15 @@ LUA_CFLAGS = $(eval LUA_CFLAGS := \
 LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
   $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
 LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
-LIBS_PC := "libuv >= 1.42"
+LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(CARES_PC)
+
+# Built in where it is found. 1.16 has ares_getaddrinfo, with times to live.
+CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists "libcares >= 1.16" && echo libcares)))$(CARES_PC)
 
 WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
-  -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(CFLAGS) $(FLAGS_$(FLAVOUR))
+  -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(if $(CARES_PC),-DWEFT_WITH_CARES) \
+  $(CFLAGS) $(FLAGS_$(FLAVOUR))
 
 # Programs of their own (fuzz targets, *_main.c) are not part of the module.
 SOURCES := $(sort $(filter-out src/fuzz/% %_main.c,$(wildcard src/*/*.c)))
@@ -119,6 +127,8 @@ libraries:
 	@$(PKG_CONFIG) --print-errors --exists $(LUA_PC) $(LIBS_PC) || { \
 	  echo "weft: a library is missing: 'make deps' installs it or says" \
 	    "what it is" >&2; exit 1; }
+	@$(if $(CARES_PC),:,echo "weft: without c-ares: names are looked up in" \
+	  "libuv's threads, a few at a time" >&2)
 
 # ---- What must be installed -----------------------------------------------
 
@@ -168,7 +178,8 @@ valgrind: deps-check build ## run the specs under valgrind, WEFT_SLOW=1 set
 
 # WEFT_SLOW asks the specs to scale their loops down.
 VALGRIND = env WEFT_SLOW=1 valgrind --error-exitcode=9 --leak-check=full \
-  --errors-for-leak-kinds=definite --keep-debuginfo=yes
+  --errors-for-leak-kinds=definite --keep-debuginfo=yes \
+  --suppressions=tools/valgrind.supp
 
 # Every spec/fuzz/NAME.c is a libFuzzer target. It is linked with an archive of
 # all of src/, from which the linker takes what the target uses. Seeds are in
@@ -215,11 +226,13 @@ check-layers: # includes and requires point down only
 check-lua:
 	$(Q)luacheck --no-color -q $(wildcard lua spec examples bench tools)
 
-# Both compilers with both Luas' headers, warnings being errors.
+# Both compilers with both Luas' headers, warnings being errors; and without the
+# libraries that can be done without.
 check-c:
 	@set -e; for lua in luajit lua5.4; do for cc in gcc clang; do \
 	  $(MAKE) objects LUA=$$lua CC=$$cc FLAVOUR=werror-$$cc; \
 	done; done
+	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc WITHOUT=cares
 
 C_FILES = $(shell find src spec/fuzz -name '*.[ch]' 2>/dev/null)
 check-format:

@@ -1,5 +1,7 @@
 -- The rock of a checkout: `luarocks make`. The Makefile does the work; it takes
 -- LuaJIT's headers for Lua 5.1, where LuaRocks would point at PUC Lua's.
+-- From the system: libuv (libuv1-dev on Debian) and, where pkg-config finds it,
+-- c-ares (libc-ares-dev); without that, names are looked up a few at a time.
 rockspec_format = "3.0"
 package = "weft"
 version = "scm-1"
@@ -12,6 +14,9 @@ description = {
 }
 dependencies = {
   "lua >= 5.1, < 5.5", -- as 5.1, LuaJIT 2.1; else 5.4
+}
+external_dependencies = {
+  OPENSSL = { header = "openssl/ssl.h" }, -- 3.0 or later: the Makefile asks pkg-config
 }
 build = {
   type = "make",

@@ -50,10 +50,16 @@ group_build() {
   need liblua5.4-dev      "Lua 5.4's headers" pkg-config --exists lua5.4
   need libuv1-dev         "libuv 1.42 or later, with its headers" \
     pkg-config --exists "libuv >= 1.42"
+  need libssl-dev         "OpenSSL 3.0 or later, with its headers" \
+    pkg-config --exists "openssl >= 3.0"
+  need libc-ares-dev      "c-ares (optional), with its headers" \
+    pkg-config --exists "libcares >= 1.16"
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.
+# The specs make their certificates with the openssl command.
 group_test() {
+  need openssl "the openssl command" have openssl
   need lua-busted "busted" sh -c 'command -v busted &&
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
 }

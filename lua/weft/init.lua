@@ -15,6 +15,7 @@ local weft = {
   Error = errors.Error,
   is_error = errors.is_error,
   try = errors.try,
+  tls = require "weft.tls",
   ---Files and directories.
   ---@type weft.fs
   fs = require "weft.fs",
@@ -32,8 +33,11 @@ local modules = {
   require "weft.group",
   require "weft.sync",
   require "weft.queue",
+  require "weft.resolver",
+  require "weft.datagram",
   require "weft.stream",
   require "weft.net",
+  require "weft.server",
   require "weft.inspect",
   require "weft.loop",
   require "weft.thread",

@@ -37,7 +37,11 @@
   X(14, ESTREAMCLOSED, "closed", "the stream is closed")                       \
   X(15, EHALFSENT, "state",                                                    \
     "an earlier write was broken off half-way: nothing more can be written")   \
-  X(16, ELIMIT, "limit", "the limit was passed")
+  X(16, ELIMIT, "limit", "the limit was passed")                               \
+  X(17, ETLS, "tls", "TLS failed")                                             \
+  X(18, ETLSEOF, "connection",                                                 \
+    "the peer closed the connection without close_notify")                     \
+  X(19, ETLSHELLO, "state", "the handshake waits for its context")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),

@@ -33,6 +33,11 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Request", weft_request_gc);
   weft_new_class(L, "weft.Stream", l_stream__gc);
   weft_new_class(L, "weft.Listener", l_listener__gc);
+  weft_new_class(L, "weft.TLSContext", l_tls_context__gc);
+  weft_new_class(L, "weft.TLSShared", l_tls_shared__gc);
+  weft_new_class(L, "weft.Resolve", l_resolve__gc);
+  weft_new_class(L, "weft.Lookup", l_lookup__gc);
+  weft_new_class(L, "weft.Udp", l_udp__gc);
   weft_new_class(L, "weft.File", l_file__gc);
   weft_new_class(L, "weft.Pool", l_pool__gc);
   weft_new_class(L, "weft.Process", l_process__gc);
@@ -137,6 +142,9 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_stream(L);
   weft_open_net(L);
   weft_open_pair(L);
+  weft_open_tls(L);
+  weft_open_resolve(L);
+  weft_open_udp(L);
   weft_open_fs(L);
   weft_open_file(L);
   weft_open_worker(L);

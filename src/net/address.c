@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * net/address.c: socket addresses from text; declared in socket.h.
+ * Nothing is looked up: a name of a host is no address here.
  */
 #include <net/if.h>
 #include <netinet/in.h>

@@ -335,6 +335,79 @@ print(results[2].kind, results[2].code) --> limit lines
 ```
 ]] }
 
+add { name = "connections", title = "Connections", from = { "weft.net", "weft.server" },
+  summary = "TCP and Unix sockets: opening connections, and accepting them.",
+  text = [[
+`weft.open_connection` gives a [stream](streams.md); a server runs a function for each connection
+that it accepts, with the stream, and closes that when the function ends.
+
+```lua
+local server = weft.start_server(function(stream)
+  for line in stream:lines() do
+    stream:write(line:upper(), "\n")
+  end
+end, { host = "127.0.0.1" })
+local host, port = server:getsockname()
+
+local stream = weft.open_connection{ host = host, port = port, timeout = 5 }
+stream:write("hello\n")
+print(stream:read_line()) --> HELLO
+stream:close()
+server:shutdown(1)
+```
+
+A failure says in which phase it happened, where, and why:
+
+```lua
+local ok, e = weft.try(weft.open_connection, { host = "127.0.0.1", port = 1 })
+print(ok, e.kind, e.code, e.phase) --> nil	connection	ECONNREFUSED	connect
+```
+]] }
+
+add { name = "streams", title = "Streams", from = { "weft.stream" },
+  summary = "Bytes in order, both ways: connections, TLS, pipes.",
+  text = [[
+Whatever a stream goes over, it has these methods. What is read has a limit, and a stream that
+ends too early is an error that carries what had come:
+
+```lua
+local server = weft.start_server(function(stream)
+  stream:write("name: weft\r\n", "\r\n", "12345")
+end, {})
+local host, port = server:getsockname()
+
+weft.open_connection{ host = host, port = port }:with(function(stream)
+  print((stream:read_until("\r\n\r\n", 1024):gsub("%s+$", ""))) --> name: weft
+  print(stream:read_exactly(2)) --> 12
+  local _, e = weft.try(stream.read_exactly, stream, 10)
+  print(e.kind, e.partial) --> connection	345
+end)
+server:close()
+```
+]] }
+
+add { name = "tls", title = "TLS", from = { "weft.tls" },
+  summary = "Verified by default: contexts, certificates, what was agreed on." }
+
+add { name = "names", title = "Names and addresses", from = { "weft.resolver" },
+  summary = "From the name of a host to its addresses." }
+
+add { name = "datagrams", title = "Datagrams", from = { "weft.datagram" },
+  summary = "UDP: single messages, of which each arrives once, several times, or not at all.",
+  text = [[
+```lua
+local echo = weft.datagram_endpoint{ local_addr = { "127.0.0.1", 0 } }
+local host, port = echo:getsockname()
+local client = weft.datagram_endpoint{ remote_addr = { host, port } }
+client:send("ping")
+local data, from, from_port = echo:receive()
+echo:send(data:upper(), from, from_port)
+print((client:receive())) --> PING
+client:close()
+echo:close()
+```
+]] }
+
 add { name = "files", title = "Files", from = { "weft.fs", "weft.file", "weft.watch" },
   summary = "Files and directories, without holding up the loop.",
   text = [[
