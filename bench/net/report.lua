@@ -95,7 +95,8 @@ for _, operation in ipairs(OPERATIONS) do
 end
 for _, kind in ipairs { "tcp", "tls" } do
   local kb = run(("%sidle.lua %s %s/cert.pem %s/key.pem 5000"):format(weft, kind, out, out))
-  print(("| one end of an idle %s connection, with its task | KB of resident memory | ≤ %d each | %.1f | – | – |")
-    :format(kind:upper(), kind == "tcp" and 8 or 45, kb or 0 / 0))
+  local bound = kind == "tcp" and 8 or 45
+  print(("| one end of an idle %s connection, with its task | KB of resident memory | ≤ %d | %s "
+    .. "| – | – |"):format(kind:upper(), bound, kb or "–"))
 end
 stop()

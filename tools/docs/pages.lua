@@ -413,7 +413,18 @@ somebody: that is an error (`connection`, code "ETLSEOF"), unless the context ha
 ]] }
 
 add { name = "names", title = "Names and addresses", from = { "weft.resolver" },
-  summary = "From the name of a host to its addresses." }
+  summary = "From the name of a host to its addresses.",
+  text = [[
+Connections and datagrams look names up by themselves; for everything else:
+
+```lua
+local resolver = weft.resolver{ cache_ttl = 60 }
+for _, address in ipairs(resolver:resolve("127.0.0.1", 80)) do
+  print(address.family, address.address, address.port) --> inet	127.0.0.1	80
+end
+resolver:close()
+```
+]] }
 
 add { name = "datagrams", title = "Datagrams", from = { "weft.datagram" },
   summary = "UDP: single messages, of which each arrives once, several times, or not at all.",
