@@ -82,7 +82,7 @@ describe("write", function()
       it("of much is not joined, waits for a slow reader, and keeps memory, over " .. kind.name,
         support.run(function()
           streams.with(kind, function(a, b)
-            local MIB = support.slow and 4 or 64
+            local MIB = support.slow and 16 or 64
             local piece = streams.pattern(1024 * 1024)
             local list = {}
             for i = 1, MIB do
@@ -100,7 +100,7 @@ describe("write", function()
             local _, bytes
             for i = 1, MIB do
               assert.is_true(piece == b:read_exactly(#piece), i)
-              assert.is_true(is_written or i < MIB)
+              assert.is_true(not is_written or i > MIB - 16) -- the system keeps less
               _, bytes = core.memory()
               assert.is_true(bytes - before < 4 * 1024 * 1024, bytes - before)
             end
