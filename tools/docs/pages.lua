@@ -478,10 +478,9 @@ add { name = "processes", title = "Processes", from = { "weft.process" },
   text = [[
 ```lua
 local sort = weft.create_subprocess("sort", { "-r" }, { stdin = "pipe", stdout = "pipe" })
-print(sort:communicate("pear\napple\n")) --> pear
-print(sort.returncode) --> apple
---> nil
---> 0
+local output = sort:communicate("apple\npear\n")
+print(#output, output:match("%a+")) --> 11	pear
+print(sort.returncode) --> 0
 ```
 
 Line by line, and ended by a signal:
@@ -507,17 +506,42 @@ local function fibonacci(n)
   return fib(n)
 end
 
-local a, b = weft.gather(function()
+local results = weft.gather(function()
   return weft.run_in_thread(fibonacci, 20)
 end, function()
   return weft.run_in_thread("string.rep", "ab", 3)
 end)
-print(a, b) --> 6765	ababab
+print(results[1], results[2]) --> 6765	ababab
 ```
 ]] }
 
 add { name = "terminals", title = "Terminals", from = { "weft.tty" },
-  summary = "For progress displays: the size of a terminal, and single keys." }
+  summary = "For progress displays: the size of a terminal, and single keys.",
+  text = [[
+```lua
+local tty = weft.tty
+
+local function show(text)
+  if tty.is_tty() then
+    io.write("\\r", text:sub(1, (tty.size())))
+  end
+end
+
+for i = 1, 3 do
+  show(i .. " of 3")
+end
+print("done") --> done
+```
+
+```lua
+if weft.tty.is_tty(0) then
+  weft.tty.raw():with(function()
+    print("press a key")
+    print("that was " .. io.read(1))
+  end)
+end
+```
+]] }
 
 add { name = "inspecting", title = "Looking inside", from = { "weft.inspect" },
   also = { "weft.traceback" },
