@@ -186,7 +186,7 @@ static int l_udp_open(lua_State *L) {
 
 int l_udp__gc(lua_State *L) {
   struct l_udp *box = lua_touserdata(L, 1);
-  if (box->udp != NULL)
+  if (box->udp != NULL && weft_loop_separate(box->loop) == 0)
     weft_udp_close(box->udp);
   box->udp = NULL;
   free_scratch(box);
