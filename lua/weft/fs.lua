@@ -36,7 +36,7 @@ local DIRECTORY_PERMS = 511 -- 0777
 ---`atime` (last read), `mtime` (last written), `ctime` (last changed in any way) and `birthtime`
 ---(made, where the system knows it) are seconds since 1970. Also `uid`, `gid`, `nlink` (names
 ---that it has), `ino`, `dev`, `blocks` (of 512 bytes), `blksize`.
----@alias weft.fs.Status {type: string, size: integer, mode: integer, [string]: number}
+---@alias weft.fs.Status {type: string, size: integer, mtime: number, [string]: number}
 
 ---What stands in a directory; `type` as in `weft.fs.Status`.
 ---@alias weft.fs.Entry {name: string, type: string}

@@ -73,14 +73,6 @@ local function serve(self, stream)
   own.host, own.port = port and host, port
   local ok, e = errors.guarded(handle, self, stream)
   stream:close()
-  self._count = self._count - 1
-  self._streams[stream] = nil
-  if self._permits then
-    self._permits:release()
-  end
-  if self._count == 0 and self._closed then
-    self._idle:set()
-  end
   if not ok and not errors.is_error(e, "cancelled") then
     report(self, "error in a connection's handler", e)
   elseif not ok then
@@ -88,51 +80,83 @@ local function serve(self, stream)
   end
 end
 
+-- A handler's task has ended; it may never have begun, when it was cancelled before.
+local function leave(self, task)
+  self._streams[task]:close()
+  self._streams[task] = nil
+  self._count = self._count - 1
+  if self._permits then
+    self._permits:release()
+  end
+  if self._count == 0 and self._closed then
+    self._idle:set()
+  end
+end
+
+-- May raise for want of memory; then nothing has changed.
 local function admit(self, stream)
+  local task = core.create_task(serve, self, stream)
+  local ok, e = pcall(task.add_done_callback, task, self._leave)
+  if not ok then
+    task:cancel()
+    error(e, 0)
+  end
+  self._streams[task] = stream
   self._count = self._count + 1
   self._accepted = self._accepted + 1
-  self._streams[stream] = core.create_task(serve, self, stream)
   self._idle:clear()
 end
 
+-- Accepts one connection. Returns why not: the name of an error, and its message.
+local function accept_one(self, listener)
+  if self._permits then
+    self._permits:acquire()
+  end
+  local stream, code = core.accept(listener, self._options)
+  local ok = stream and pcall(admit, self, stream)
+  if ok then
+    return nil
+  elseif stream then
+    stream:close()
+  end
+  if self._permits then
+    self._permits:release()
+  end
+  if stream then
+    return "ENOMEM", "not enough memory"
+  end
+  return core.error_of(code)
+end
+
 -- Accepts what there is. Returns how long to wait before trying again, or nil: until there
--- is a connection.
+-- is a connection; then also why no other will come.
 local function accept_some(self, listener, delay)
   for _ = 1, ACCEPTS_MAX do
-    if self._permits then
-      self._permits:acquire()
-    end
-    local stream, code = core.accept(listener, self._options)
-    if stream then
-      admit(self, stream)
-      delay = nil
-    else
-      if self._permits then
-        self._permits:release()
-      end
-      local name = core.error_of(code)
-      if name == "EAGAIN" then
-        return nil
-      elseif not TRANSIENT[name] then
-        return nil, code
+    local name, message = accept_one(self, listener)
+    if name == "EAGAIN" then
+      return nil
+    elseif name then
+      local e = errors.new("connection", ("accept on %s: %s"):format(self._name, message),
+        { code = name })
+      if not TRANSIENT[name] then
+        return nil, e
       elseif not delay then
-        report(self, "cannot accept connections for now",
-          errors.new("connection", "accept on " .. self._name .. ": "
-            .. select(2, core.error_of(code)), { code = name }))
+        report(self, "cannot accept connections for now", e)
       end
       return math.min((delay or BACKOFF_FIRST / 2) * 2, BACKOFF_MAX)
     end
+    delay = nil
   end
   return 0
 end
 
 local function accept_loop(self, listener)
-  local delay, code
+  local delay, e
   while not self._closed do
-    delay, code = accept_some(self, listener, delay ~= 0 and delay or nil)
-    if code then
+    delay, e = accept_some(self, listener, delay ~= 0 and delay or nil)
+    if e then
       if not self._closed then
-        raise_code(code, "accept on " .. self._name, {})
+        error(e, 0)
       end
       return
     elseif delay then
@@ -190,7 +214,7 @@ function Server:shutdown(grace)
   self:close()
   local ok, e = pcall(scope.timeout, grace, self._idle.wait, self._idle)
   if not ok then
-    for _, task in pairs(self._streams) do
+    for task in pairs(self._streams) do
       task:cancel()
     end
     scope.finally(function() end, function() self._idle:wait() end)
@@ -279,6 +303,26 @@ local function listen(address, port, opts)
   return listener
 end
 
+-- More than any system keeps waiting for an accept.
+local BACKLOG_MAX = 65535
+
+local function check_server_options(opts)
+  net._check_tcp_options(opts, "start_server")
+  if opts.backlog ~= nil then
+    options.count(opts.backlog, "start_server: backlog", 1)
+    if opts.backlog > BACKLOG_MAX then
+      errors.raise("type", ("start_server: backlog must be at most %d, got %s"):format(BACKLOG_MAX,
+        opts.backlog))
+    end
+  end
+  if opts.max_connections ~= nil then
+    options.count(opts.max_connections, "start_server: max_connections", 1)
+  end
+  if opts.reuse_port ~= nil then
+    options.expect(opts.reuse_port, "boolean", "start_server: reuse_port")
+  end
+end
+
 -- A copy of the options, with the default address: what only this machine can reach.
 local function server_options(opts)
   local copy = {}
@@ -289,6 +333,7 @@ local function server_options(opts)
     copy.host = copy.host == nil and "127.0.0.1" or copy.host
     copy.port = copy.port == nil and 0 or copy.port
   end
+  check_server_options(copy)
   return copy
 end
 
@@ -340,8 +385,8 @@ local ServerOptions = {} -- luacheck: ignore 211
 ---Starts a server: `handler(stream, server)` runs as a task for each connection, and the stream
 ---is closed when it ends. An error in it goes to the loop's exception handler.
 ---
----Raises `connection` (code "EADDRINUSE", …); `dns`; `type` for options that cannot be; `state` outside
----a task.
+---Raises `connection` (code "EADDRINUSE", …); `dns`; `type` for options that cannot be; `state`
+---outside a task.
 ---@async
 ---@param handler async fun(stream: weft.Stream, server: weft.Server)
 ---@param opts weft.ServerOptions
@@ -364,6 +409,7 @@ function M.start_server(handler, opts)
     _unlink = opts.path and opts.path:byte() ~= 0 and opts.path or nil,
     _permits = opts.max_connections and sync.semaphore(opts.max_connections) or nil,
   }, Server)
+  self._leave = function(task) leave(self, task) end
   for i, listener in ipairs(listeners) do
     self._tasks[i] = core.create_task(accept_loop, self, listener)
     self._tasks[i]:set_name("accept " .. place(core.listener_name(listener)))

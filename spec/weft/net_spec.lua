@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.net: connecting: to whom, by which options, and how it fails, is cancelled and times
--- out. Servers are in net_server_spec.lua.
+-- out. Servers are in server_spec.lua.
 
 local weft = require "weft"
 local core = require "weft.core"

@@ -97,11 +97,8 @@ describe("closing a stream", function()
     local reader = weft.create_task(function() return b:read() end)
     testing.wait_all_parked()
     a:write("x")
-    local ok, result = true, nil
     b:close()
-    ok, result = pcall(reader.await, reader)
-    assert.is_false(ok)
-    assert.equal("closed", result.kind)
+    support.raises("closed", reader.await, reader)
   end)
 
   streams.each(it, "is what with does, on return, error and cancellation, over %s",

@@ -42,8 +42,8 @@ void weft_free(struct weft_mem *mem, void *block);
 void *weft_block_new(struct weft_mem *mem);
 void weft_block_free(struct weft_mem *mem, void *block);
 
-/* Blocks are kept while somebody (a loop) says that they will be used: `more` is
- * 1 to say so, -1 to take it back. */
+/* Blocks are kept while somebody (a loop) says that they will be used: `more`
+ * is 1 to say so, -1 to take it back. */
 void weft_block_keep(struct weft_mem *mem, int more);
 
 #endif

@@ -30,10 +30,11 @@ static size_t least(size_t a, size_t b) {
 /* Is the separator there? Then stream->ready is all up to its end. */
 static int find_separator(struct weft_stream *stream) {
   struct weft_read *read = &stream->read;
-  const char *data = weft_buffer_data(&stream->in), *found;
+  const char *data, *found;
   size_t size = weft_buffer_size(&stream->in);
   if (size < read->separator_size)
     return 0;
+  data = weft_buffer_data(&stream->in);
   found = memmem(data + read->scanned, size - read->scanned, read->separator,
                  read->separator_size);
   if (found == NULL) {
@@ -166,6 +167,8 @@ static void finish(struct weft_stream *stream, enum weft_stream_op op, int rc) {
 
 static void finish_all(struct weft_stream *stream, int rc) {
   int op;
+  if ((stream->pending & WEFT_WRITE) && stream->out_error == 0)
+    stream->out_error = rc; /* a part of it may be sent */
   for (op = WEFT_OP_CONNECT; op <= WEFT_OP_WRITE; op++)
     if (stream->pending & (1 << op))
       finish(stream, (enum weft_stream_op)op, rc);
@@ -198,6 +201,8 @@ static int start(struct weft_stream *stream, enum weft_stream_op op) {
   if (rc == 0)
     return UV_EAGAIN;
   stream->pending &= (uint8_t) ~(1 << op);
+  if (op == WEFT_OP_WRITE)
+    stream->out_error = rc;
   return rc;
 }
 
@@ -247,12 +252,15 @@ static int may_be_half_sent(const struct weft_stream *stream) {
 }
 
 void weft_stream_cancel(struct weft_stream *stream, enum weft_stream_op op) {
+  int rc;
   if (!(stream->pending & (1 << op)))
     return;
   stream->pending &= (uint8_t) ~(1 << op);
   if (op == WEFT_OP_WRITE && may_be_half_sent(stream))
     stream->out_error = WEFT_EHALFSENT;
-  (void)arm(stream);
+  rc = arm(stream);
+  if (rc != 0)
+    finish_all(stream, rc);
 }
 
 void weft_stream_close(struct weft_stream *stream) {

@@ -77,8 +77,8 @@ void weft_stream_take(struct weft_stream *stream, size_t size);
 /* stream->write says what. 0 once all is sent. */
 int weft_stream_write(struct weft_stream *stream);
 
-/* Stops an operation that is pending: on_done will not come. A write of which
- * a part may be sent leaves a stream to which nothing can be written. */
+/* Stops an operation that is pending: on_done will not come for it. A write of
+ * which a part may be sent leaves a stream to which nothing can be written. */
 void weft_stream_cancel(struct weft_stream *stream, enum weft_stream_op op);
 
 /* Destroys the chain; what is pending is done, with WEFT_ESTREAMCLOSED. */

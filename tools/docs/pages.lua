@@ -365,6 +365,7 @@ print(ok, e.kind, e.code, e.phase) --> nil	connection	ECONNREFUSED	connect
 ]] }
 
 add { name = "streams", title = "Streams", from = { "weft.stream" },
+  also = { "weft.Stream" }, -- methods from other files as well
   summary = "Bytes in order, both ways: connections, TLS, pipes.",
   text = [[
 Whatever a stream goes over, it has these methods. What is read has a limit, and a stream that
@@ -387,10 +388,43 @@ server:close()
 ]] }
 
 add { name = "tls", title = "TLS", from = { "weft.tls" },
-  summary = "Verified by default: contexts, certificates, what was agreed on." }
+  summary = "Verified by default: contexts, certificates, what was agreed on.",
+  text = [[
+`tls = true` is all that a client needs: the server's certificate must be from an authority that
+the system trusts, and for the host that was asked for. What else there is, is in a context, which
+is made once and used for many connections; it also keeps their sessions, so that the next
+handshake with the same server is shorter. A failure says what is wrong:
+
+```lua
+local ok, e = weft.try(weft.tls.context, { ca_data = "no certificate" })
+print(ok, e.kind, e.code) --> nil	tls	NO_CERTIFICATE
+```
+
+A server has its certificate and key in a context, and may have further contexts by name (`sni`):
+
+    local context = weft.tls.context{ cert = "a.pem", key = "a.key" }
+    local server = weft.start_server(handler, { port = 443, tls = context })
+
+A handshake that fails in a server is the peer's affair: it is counted
+(`server:statistics().failed`), and reported only when the loop debugs. One that takes longer than
+`handshake_timeout` fails. A stream that ends without TLS's own end (close_notify) was cut off by
+somebody: that is an error (`connection`, code "ETLSEOF"), unless the context has
+`allow_unclean_close`.
+]] }
 
 add { name = "names", title = "Names and addresses", from = { "weft.resolver" },
-  summary = "From the name of a host to its addresses." }
+  summary = "From the name of a host to its addresses.",
+  text = [[
+Connections and datagrams look names up by themselves; for everything else:
+
+```lua
+local resolver = weft.resolver{ cache_ttl = 60 }
+for _, address in ipairs(resolver:resolve("127.0.0.1", 80)) do
+  print(address.family, address.address, address.port) --> inet	127.0.0.1	80
+end
+resolver:close()
+```
+]] }
 
 add { name = "datagrams", title = "Datagrams", from = { "weft.datagram" },
   summary = "UDP: single messages, of which each arrives once, several times, or not at all.",
