@@ -10,7 +10,9 @@
 --   gate       an event to wait for before answering
 --   silent     true: no answer (or a function that is asked each time)
 --   mangle     function(answer, query): what is sent in place of it: a datagram, or a list
--- A name that is not in the zone is NXDOMAIN. `server.queries` lists what was asked.
+--   tcp        function(stream, answer): what is done where the query came by TCP
+-- A name that is not in the zone is NXDOMAIN. `server.queries` lists what was asked, by UDP or
+-- (`tcp = true`) by TCP, which is there only if `start` is told so.
 
 local weft = require "weft"
 
@@ -106,15 +108,21 @@ end
 local Server = {}
 Server.__index = Server
 
-function Server:_answer(query, host, port)
+-- What the zone says about a query, once it may be told.
+function Server:_look(query, is_tcp)
   local name, kind = read_question(query)
-  self.queries[#self.queries + 1] = { name = name, type = kind }
+  self.queries[#self.queries + 1] = { name = name, type = kind, tcp = is_tcp }
   local zone = self._zone
   local answer = type(zone) == "function" and zone(name, kind)
     or type(zone) == "table" and (zone[name] or zone["*"]) or { rcode = "NXDOMAIN" }
   if answer.gate then
     answer.gate:wait()
   end
+  return answer
+end
+
+function Server:_answer(query, host, port)
+  local answer = self:_look(query, false)
   if is_silent(answer) then
     return
   end
@@ -125,6 +133,32 @@ function Server:_answer(query, host, port)
   for _, datagram in ipairs(type(sent) == "table" and sent or { sent }) do
     self._endpoint:send(datagram, host, port)
   end
+end
+
+-- One connection: any number of queries, until the other end closes it.
+function Server:_converse(stream)
+  while true do
+    local ok, head = weft.try(stream.read_exactly, stream, 2)
+    if not ok then
+      return
+    end
+    local query = stream:read_exactly(read_u16(head, 1))
+    local answer = self:_look(query, true)
+    local sent = M.encode(query, answer)
+    sent = u16(#sent) .. sent
+    if answer.tcp then
+      answer.tcp(stream, sent)
+    else
+      stream:write(sent)
+    end
+  end
+end
+
+-- By TCP at the port of the UDP endpoint, if that is free.
+function Server:_listen()
+  return weft.try(weft.start_server, function(stream)
+    self:_converse(stream)
+  end, { host = self.host, port = self.port })
 end
 
 ---How often this was asked for; no arguments: all.
@@ -141,19 +175,42 @@ end
 ---Ends it, and the answers that wait.
 function Server:close()
   self._endpoint:close()
+  if self._listener then
+    self._listener:close()
+  end
   self._task:cancel()
   for task in pairs(self._answers) do
     task:cancel()
   end
 end
 
+-- How often another port is tried because somebody has it for TCP.
+local TRIES = 20
+
+local function open(self, with_tcp)
+  for _ = 1, TRIES do
+    self._endpoint = weft.datagram_endpoint { local_addr = "127.0.0.1:0",
+      receive_buffer = 2 ^ 20 }
+    self.host, self.port = self._endpoint:getsockname()
+    if not with_tcp then
+      return
+    end
+    local ok, listener = self:_listen()
+    if ok then
+      self._listener = listener
+      return
+    end
+    self._endpoint:close()
+  end
+  error("no port is free for both UDP and TCP")
+end
+
 ---Starts a server; `server.address` is "127.0.0.1:port".
-function M.start(zone)
-  local endpoint = weft.datagram_endpoint { local_addr = "127.0.0.1:0", receive_buffer = 2 ^ 20 }
-  local self = setmetatable({ _zone = zone, _endpoint = endpoint, queries = {}, _answers = {} },
-    Server)
-  local host, port = endpoint:getsockname()
-  self.address, self.host, self.port = ("%s:%d"):format(host, port), host, port
+function M.start(zone, with_tcp)
+  local self = setmetatable({ _zone = zone, queries = {}, _answers = {} }, Server)
+  open(self, with_tcp)
+  self.address = ("%s:%d"):format(self.host, self.port)
+  local endpoint = self._endpoint
   self._task = weft.create_task(function()
     for query, from, from_port in endpoint:iter() do
       local task
@@ -167,16 +224,18 @@ function M.start(zone)
   return self
 end
 
----Calls `fn(server, resolve)` with a server and ends it; returns the results.
-function M.with(zone, fn)
-  local server = M.start(zone)
-  local results = { pcall(fn, server) }
-  server:close()
-  weft.sleep(0)
-  if not results[1] then
-    error(results[2], 0)
-  end
-  return results[2]
+---Calls `fn(server)` with a server, whatever comes ends it; returns the results.
+function M.with(zone, fn, with_tcp)
+  local server = M.start(zone, with_tcp)
+  return weft.finally(function()
+    return fn(server)
+  end, function()
+    server:close()
+    if server._listener then
+      server._listener:shutdown(0)
+    end
+    weft.sleep(0)
+  end)
 end
 
 return M

@@ -8,3 +8,6 @@ local weft = require "weft"
 
 -- libuv keeps two descriptors for signals from the first use on: not a spec's leak.
 weft.run(function() end)
+
+-- What all TLS contexts share, and the default one, live as long as the lua_State.
+require("weft.tls")._context(true, "the specs")

@@ -60,6 +60,7 @@ group_build() {
 # The specs make their certificates with the openssl command.
 group_test() {
   need openssl "the openssl command" have openssl
+  need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
   need lua-busted "busted" sh -c 'command -v busted &&
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
 }

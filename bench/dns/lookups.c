@@ -4,8 +4,9 @@
  * server after 100 ms: uv_getaddrinfo in libuv's pool against c-ares polled by
  * the loop.
  *
- * usage: lookups pool|cares [NAMES]; run by run.sh in a network of its own. The
- * name server is a child of this program, on 127.0.0.1:53, because that is
+ * usage: lookups pool|cares|COMMAND [NAMES]: a COMMAND is run with NAMES as its
+ * argument, with the name server there; run by run.sh in a network of its own.
+ * The name server is a child of this program, on 127.0.0.1:53, because that is
  * where libc's resolver asks.
  */
 #include <ares.h>
@@ -205,10 +206,22 @@ static void report(const char *how, size_t names) {
          failed, cpu() * 1e6 / (double)names);
 }
 
+/* A program of its own in place of this one's look-ups. */
+static int run_command(const char *command, size_t names, pid_t server) {
+  char line[4096];
+  int status;
+  snprintf(line, sizeof(line), "%s %zu", command, names);
+  status = system(line);
+  kill(server, SIGKILL);
+  return status != 0;
+}
+
 int main(int argc, char **argv) {
   int is_cares = argc > 1 && strcmp(argv[1], "cares") == 0;
   size_t names = argc > 2 ? (size_t)atoi(argv[2]) : 1000, i;
   pid_t server = start_server();
+  if (argc > 1 && !is_cares && strcmp(argv[1], "pool") != 0)
+    return run_command(argv[1], names, server);
   latencies = calloc(names, sizeof(*latencies));
   started = (double)uv_hrtime() / 1e9;
   if (is_cares)

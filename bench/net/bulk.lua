@@ -17,7 +17,7 @@ local function send(port)
 end
 
 local function receive()
-  local received, sender = 0, nil
+  local received = 0
   local server = weft.start_server(function(stream, server)
     server:close()
     local data = stream:read()
@@ -27,7 +27,7 @@ local function receive()
     end
   end, { host = "127.0.0.1" })
   local _, port = server:getsockname()
-  sender = io.popen(("%s %s %s send %d"):format(arg[-1], arg[0], arg[1] or 1024, port))
+  local sender = io.popen(("%s %s %s send %d"):format(arg[-1], arg[0], arg[1] or 1024, port))
   server:wait_closed()
   assert(received == total)
   return tonumber(sender:read("*a"))

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+# bench/net/echo.py: what echo.lua does, with asyncio streams, on uvloop where it is there.
 import asyncio, sys, time
 try:
     import uvloop; uvloop.install()

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- A chat: the first line of a client is its name, each other one goes to all others. Try it
--- with several of `nc 127.0.0.1 8008`.
+-- with several of `nc 127.0.0.1 8008`; with a certificate and its key it speaks TLS, and
+-- `openssl s_client -quiet -connect 127.0.0.1:8008` is a client.
 --
---   luajit examples/net/chat_server.lua [port]
+--   luajit examples/net/chat_server.lua [port [CERT.pem KEY.pem]]
 --
 -- A client has two tasks, so that it can be written to while it is read from: one reads its
 -- lines, one writes what is in its queue. The queue is bounded: a client that does not read
@@ -58,7 +59,7 @@ end
 
 weft.main(function()
   local server = weft.start_server(serve, { port = tonumber(arg[1]) or 8008,
-    max_connections = 1000 })
+    max_connections = 1000, tls = arg[2] and { cert = arg[2], key = arg[3] } or nil })
   print(("listening on %s:%d"):format(server:getsockname()))
   io.stdout:flush()
   server:serve_forever()

@@ -20,6 +20,9 @@ local LINE_MAX = 2 ^ 20
 -- Read at once by read() and lines().
 local CHUNK = 65536
 
+-- Sizes and offsets go to C as whole numbers; what is larger than any file is as good as this.
+local HUGE = 2 ^ 53
+
 local M = { READ_MAX = READ_MAX }
 
 --- errors ---------------------------------------------------------------------
@@ -62,10 +65,8 @@ end
 local function check_max(max, default)
   if max == nil then
     return default
-  elseif max == math.huge then
-    return 2 ^ 53
   end
-  return options.count(max, "the limit", 0)
+  return math.min(options.count(max, "the limit", 0), HUGE)
 end
 
 -- As `result`, for what has a limit.
@@ -85,7 +86,7 @@ M.check_path, M.check_max = check_path, check_max
 ---An open file. Reading and writing begin where the one before ended, as with Lua's `io`, or
 ---at an offset. Several tasks may use it: the work is done piece by piece, in the order of the
 ---calls. A read that was cancelled does not move the position; a write that was cancelled may
----have been done in part. A file that is collected is closed.
+---have been done in part. A file that is collected, or whose loop is closed, is closed.
 ---@class weft.File
 local File = core.classes.File
 File.__index = File
@@ -102,11 +103,12 @@ local function file_result(file, what, ok, value, code, ...)
   return (result(what, path_of(file), nil, ok, value, code, ...))
 end
 
+local function check_size(size, what)
+  return math.min(options.count(size, what, 0), HUGE)
+end
+
 local function check_offset(offset)
-  if offset ~= nil then
-    options.count(offset, "the offset", 0)
-  end
-  return offset
+  return offset and check_size(offset, "the offset")
 end
 
 ---Reads `n` bytes, less only at the end of the file, where it returns "". Without `n`: a block.
@@ -119,7 +121,7 @@ end
 ---@param offset integer? bytes from the beginning
 ---@return string
 function File:read(n, offset)
-  n = n == nil and CHUNK or options.count(n, "the number of bytes", 0)
+  n = n == nil and CHUNK or check_size(n, "the number of bytes")
   return file_result(self, "read", core.file_read(self, n, check_offset(offset)))
 end
 
@@ -246,7 +248,7 @@ end
 ---@async
 ---@param size integer? bytes; default 0
 function File:truncate(size)
-  size = size == nil and 0 or options.count(size, "the size", 0)
+  size = size == nil and 0 or check_size(size, "the size")
   file_result(self, "truncate", core.file_do(self, "truncate", size))
 end
 
@@ -254,7 +256,7 @@ end
 ---
 ---Raises `os`; `closed`; `cancelled`.
 ---@async
----@return weft.fs.Stat
+---@return weft.fs.Status
 function File:stat()
   return file_result(self, "stat", core.file_do(self, "stat"))
 end

@@ -31,14 +31,14 @@ local M = {}
 local DEFAULT_PERMS = 438 -- 0666, less the umask
 local DIRECTORY_PERMS = 511 -- 0777
 
----What is known of a file. `type` is "file", "directory", "link", "fifo", "socket", "char", "block"
----or "unknown"; `size` is in bytes; `mode` are the permissions, as for `weft.fs.chmod`; `atime`
----(last read), `mtime` (last written), `ctime` (last changed in any way) and `birthtime` (made, where
----the system knows it) are seconds since 1970. Also `uid`, `gid`, `nlink` (names that it has), `ino`,
----`dev`, `blocks` (of 512 bytes), `blksize`.
----@alias weft.fs.Stat {type: string, size: integer, mode: integer, mtime: number, [string]: number}
+---What is known of a file. `type` is "file", "directory", "link", "fifo", "socket", "char",
+---"block" or "unknown"; `size` is in bytes; `mode` are the permissions, as for `weft.fs.chmod`;
+---`atime` (last read), `mtime` (last written), `ctime` (last changed in any way) and `birthtime`
+---(made, where the system knows it) are seconds since 1970. Also `uid`, `gid`, `nlink` (names
+---that it has), `ino`, `dev`, `blocks` (of 512 bytes), `blksize`.
+---@alias weft.fs.Status {type: string, size: integer, mtime: number, [string]: number}
 
----What stands in a directory; `type` as in `weft.fs.Stat`.
+---What stands in a directory; `type` as in `weft.fs.Status`.
 ---@alias weft.fs.Entry {name: string, type: string}
 
 local function call(what, path, fields)
@@ -166,7 +166,7 @@ end
 ---Raises `os`; `cancelled`.
 ---@async
 ---@param path string
----@return weft.fs.Stat
+---@return weft.fs.Status
 function M.stat(path)
   return (call("stat", path))
 end
@@ -176,7 +176,7 @@ end
 ---Raises `os`; `cancelled`.
 ---@async
 ---@param path string
----@return weft.fs.Stat
+---@return weft.fs.Status
 function M.lstat(path)
   return (call("lstat", path))
 end

@@ -15,6 +15,8 @@ local weft = {
   Error = errors.Error,
   is_error = errors.is_error,
   try = errors.try,
+  ---TLS.
+  ---@type weft.tls
   tls = require "weft.tls",
   ---Files and directories.
   ---@type weft.fs

@@ -316,8 +316,9 @@ end
 ---
 ---The child inherits no descriptors but the three that are set here, each to "inherit" (the
 ---default: this program's own), "null", "pipe" (a stream, `process.stdin` …), or an open file,
----stream or descriptor; `stderr` also to "stdout": where that goes. `env` replaces the whole
----environment. `detached` children live in a session of their own and are never killed by weft.
+---stream or descriptor; `stderr` also to "stdout": where that goes. A stream that a child got is to
+---be closed here, as it does not work in both. `env` replaces the whole environment. `detached`
+---children live in a session of their own and are never killed by weft.
 ---
 ---Raises `os` ("ENOENT" with `path`, the command, …) if it could not be started; `type`;
 ---`cancelled`; `state` outside a task.

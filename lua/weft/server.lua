@@ -385,8 +385,8 @@ local ServerOptions = {} -- luacheck: ignore 211
 ---Starts a server: `handler(stream, server)` runs as a task for each connection, and the stream
 ---is closed when it ends. An error in it goes to the loop's exception handler.
 ---
----Raises `connection` (code "EADDRINUSE", …); `dns`; `type` for options that cannot be; `state` outside
----a task.
+---Raises `connection` (code "EADDRINUSE", …); `dns`; `type` for options that cannot be; `state`
+---outside a task.
 ---@async
 ---@param handler async fun(stream: weft.Stream, server: weft.Server)
 ---@param opts weft.ServerOptions

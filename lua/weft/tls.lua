@@ -16,6 +16,9 @@ local streams = require "weft.stream"
 ---@class weft.tls
 local M = {}
 
+---@class weft.Stream
+local Stream = streams._Stream
+
 --- contexts -----------------------------------------------------------------------------
 
 ---What TLS connections have in common: whom they trust, who they are, what they offer, and
@@ -24,39 +27,44 @@ local M = {}
 ---@class weft.TLSContext
 local Context = {}
 
----Options of `weft.tls.context`.
+---Options of `weft.tls.context`. PEM is text, in which there can be several certificates, one
+---after the other.
+---
+---`verify` says whether the peer's certificate is checked. By default a client does, and a server
+---if it was told whom to trust (`client_ca_…`); "optional", for servers, means: if there is one.
+---`fingerprint` refuses every other certificate, also with `verify = false`. A stapled OCSP
+---response is always checked; `ocsp = "require"` refuses a server that staples none, or one that
+---does not say "good".
+---
+---`sni` makes a server of several names: a table of contexts by name, "*.a.example" for all one
+---level below; or a function that gives a context for the name that the client asks for, "" if it
+---asks for none. For nil it is the context that has the `sni`.
 ---@class weft.TLSOptions
----@field verify (boolean | "optional")? whether the peer's certificate is checked; default: a
----client does, a server if it was told whom to trust. "optional", for servers: only if there
----is one
----@field ca_file string? path of a PEM file with trusted authorities, in place of the system's
----@field ca_path string? path of a directory of such files, named by hash (`openssl rehash`)
----@field ca_data string? the same as text, PEM
+---@field verify (boolean | "optional")? default: see above
+---@field ca_file string? a PEM file with trusted authorities, in place of the system's
+---@field ca_path string? a directory of such files, named by hash (`openssl rehash`)
+---@field ca_data string? the same as PEM
 ---@field client_ca_file string? for servers: the authorities of clients' certificates
----@field client_ca_path string?
----@field client_ca_data string?
----@field cert string? own certificate, then those of its issuers: PEM, as text or a path
----@field key string? its private key: PEM, as text or a path; default: in `cert` too
+---@field client_ca_path string? for servers
+---@field client_ca_data string? for servers
+---@field cert string? own certificate, then those of its issuers: PEM, or the path of a file
+---@field key string? its private key: PEM, or the path of a file; default: in `cert` too
 ---@field key_password (string | fun(): string)? of an encrypted key; a function is called at once
----@field min_version ("TLSv1.2" | "TLSv1.3" | "TLSv1.1" | "TLSv1")? default "TLSv1.2"
----@field max_version ("TLSv1.2" | "TLSv1.3" | "TLSv1.1" | "TLSv1")? default: the latest
+---@field min_version string? "TLSv1.2" (the default), "TLSv1.3", or what is older and unsafe
+---@field max_version string? default: the latest
 ---@field ciphers string? up to TLS 1.2, in OpenSSL's notation
 ---@field ciphersuites string? of TLS 1.3, in OpenSSL's notation
 ---@field alpn string[]? protocols ("h2", "http/1.1"), the best first
 ---@field session_resumption boolean? default true
----@field fingerprint (string | string[])? SHA-256 of the peer's certificate, in hexadecimal, colons
----allowed: any other is refused, also with `verify = false`
+---@field fingerprint (string | string[])? SHA-256 of the peer's certificate, hexadecimal
 ---@field server_hostname string? the name to ask for and verify, in place of the host
----@field ocsp "require"? refuse a server that staples no good OCSP response. A response that
----is stapled is always checked
+---@field ocsp string? "require"
 ---@field ocsp_response string? for servers: the response to staple, DER
----@field sni (table<string, weft.TLSContext> | async fun(name: string): weft.TLSContext?)? for
----servers: contexts by the name that the client asks for ("*.a.example" for all below one), or a
----function that gives one ("" when the client asks for none); nil: this one
+---@field sni (table<string, weft.TLSContext> | fun(name: string): weft.TLSContext?)? see above
 ---@field allow_unclean_close boolean? take the end of the connection for the end of the stream
----@field keylog_file string? path of a file to which the secrets are added, for Wireshark; default:
----the environment's SSLKEYLOGFILE
+---@field keylog_file string? where secrets are added, for Wireshark; default: SSLKEYLOGFILE's
 ---@field verify_time number? Unix seconds at which certificates are to be valid, for tests
+local TLSOptions = {} -- luacheck: ignore 211
 
 local OPTIONS = {}
 for name in ([[verify ca_file ca_path ca_data client_ca_file client_ca_path client_ca_data cert
@@ -407,6 +415,7 @@ end
 ---@field server_side boolean? default false: as a client
 ---@field server_hostname string? the name to ask for and verify; default: the host connected to
 ---@field timeout number? seconds for the handshake; default 60
+local StartTLSOptions = {} -- luacheck: ignore 211
 
 local START = { context = true, server_side = true, server_hostname = true, timeout = true }
 for name in pairs(OPTIONS) do
@@ -439,7 +448,7 @@ end
 ---@async
 ---@param opts (weft.StartTLSOptions | weft.TLSContext)?
 ---@return weft.Stream self
-function streams._Stream:start_tls(opts)
+function Stream:start_tls(opts)
   if type(opts) == "userdata" then
     opts = { context = opts }
   end
@@ -462,6 +471,7 @@ end
 ---@field fingerprint string SHA-256, hexadecimal
 ---@field pem string
 ---@field chain string PEM: all that the peer sent
+local TLSPeer = {} -- luacheck: ignore 211
 
 ---What is known of a TLS connection.
 ---@class weft.TLSInfo
@@ -471,14 +481,15 @@ end
 ---@field server_name string? that the client asked for
 ---@field resumed boolean whether an earlier session was resumed
 ---@field verified boolean whether the peer's certificate was checked, and is good
----@field ocsp ("good" | "none" | "expired" | "unknown")? of the stapled response; nil: not asked
----@field peer weft.TLSPeer?
+---@field ocsp string? of the stapled response: "good", "none", "expired", "unknown"
+---@field peer weft.TLSPeer? nil when it has shown no certificate
+local TLSInfo = {} -- luacheck: ignore 211
 
 ---What is known of the connection's TLS; nil without.
 ---
 ---Raises `closed`.
 ---@return weft.TLSInfo?
-function streams._Stream:tls_info()
+function Stream:tls_info()
   local info = core.tls_info(self)
   local peer = info and info.peer
   if peer then

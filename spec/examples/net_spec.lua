@@ -6,6 +6,7 @@ local weft = require "weft"
 local support = require "spec.support"
 local streams = require "spec.streams"
 local core = require "weft.core"
+local certs = require "spec.tls_certs"
 
 local DIRECTORY = "examples/net/"
 
@@ -15,8 +16,8 @@ local function start(name, ...)
 end
 
 -- fn(port) while the server runs; then it is ended as by Ctrl-C. Returns what it said meanwhile.
-local function with_server(name, fn)
-  return start(name, "0"):with(function(process)
+local function with_server(name, fn, ...)
+  return start(name, "0", ...):with(function(process)
     local line = process.stdout:read_line()
     local port = tonumber(line:match("^listening on 127%.0%.0%.1:(%d+)$"))
     assert.truthy(port, line)
@@ -98,6 +99,28 @@ describe("the example", function()
       assert.equal("ann has gone", bob:read_line())
       bob:close()
     end)
+    assert.equal("", said)
+  end))
+
+  it("chat_server speaks TLS if it has a certificate", support.run(function()
+    local said = with_server("chat_server", function(port)
+      local function join(name)
+        local stream = weft.open_connection { host = "127.0.0.1", port = port,
+          tls = { ca_file = certs.path("root.pem") }, server_hostname = "localhost" }
+        assert.equal("who are you?", stream:read_line())
+        stream:write(name, "\n")
+        return stream
+      end
+      local ann = join("ann")
+      local bob = join("bob")
+      assert.equal("bob has come", ann:read_line())
+      bob:write("hello\n")
+      assert.equal("bob: hello", ann:read_line())
+      support.raises("tls", weft.open_connection, { host = "127.0.0.1", port = port, tls = true })
+      bob:close()
+      assert.equal("bob has gone", ann:read_line())
+      ann:close()
+    end, certs.path("b.pem"), certs.path("b.key"))
     assert.equal("", said)
   end))
 

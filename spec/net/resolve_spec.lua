@@ -118,18 +118,21 @@ if not core.has_cares then
   return
 end
 
+-- What is not answered in this time is asked again.
+local TIMEOUT_MS = support.slow and 1000 or 60
+
 -- Runs fn(ask, server), `ask` being look_up at the server.
-local function served(zone, fn, more)
+local function served(zone, fn, more, with_tcp)
   return support.run(function()
     dns_server.with(zone, function(server)
-      local settings = { servers = server.address, timeout_ms = 100, tries = 2 }
+      local settings = { servers = server.address, timeout_ms = TIMEOUT_MS, tries = 2 }
       for key, value in pairs(more or {}) do
         settings[key] = value
       end
       fn(function(host, family)
         return look_up(host, family, settings)
       end, server)
-    end)
+    end, with_tcp)
   end)
 end
 
@@ -309,6 +312,62 @@ describe("a name server", function()
         assert.equal("ENOTFOUND", code_of(ask("host.", 4)))
         assert.equal(1, server:count("host"))
       end, { search = { "one.test", "two.test" }, ndots = 2 }))
+end)
+
+describe("a name server with TCP", function()
+  -- As `served`, the answers by UDP being cut.
+  local function by_tcp(answer, fn)
+    answer.mangle = dns_server.truncated
+    return served({ ["*"] = answer }, function(ask, server)
+      fn(ask, server)
+      assert.equal(true, server.queries[#server.queries].tcp)
+    end, nil, true)
+  end
+
+  local function many(n)
+    local list = {}
+    for i = 1, n do
+      list[i] = "10.1.0." .. i
+    end
+    return list
+  end
+
+  it("is asked by it when the answer was cut", by_tcp({ a = { "192.0.2.1" }, ttl = 9 },
+    function(ask, server)
+      local list, ttl = ask("cut.test", 4)
+      assert.equal("192.0.2.1", addresses(list))
+      assert.equal(9, ttl)
+      assert.equal(2, server:count())
+    end))
+
+  it("may have very many addresses: the first 128 count", by_tcp({ a = many(200) },
+    function(ask)
+      assert.equal(128, #ask("huge.test", 4))
+    end))
+
+  it("may answer in small pieces", by_tcp({ a = many(100), tcp = function(stream, answer)
+    for at = 1, #answer, 100 do
+      stream:write(answer:sub(at, at + 99))
+      weft.sleep(0)
+    end
+  end }, function(ask)
+    assert.equal(100, #ask("pieces.test", 4))
+  end))
+
+  it("may hang up in the middle", by_tcp({ a = many(100), tcp = function(stream, answer)
+    stream:write(answer:sub(1, 500))
+    stream:close()
+  end }, function(ask)
+    local code = code_of(ask("half.test", 4))
+    assert.is_truthy(("ECONNREFUSED ETIMEOUT"):find(code, 1, true), code)
+  end))
+
+  it("may fall silent", by_tcp({ a = many(100), tcp = function(stream, answer)
+    stream:write(answer:sub(1, 500))
+    weft.try(stream.read_exactly, stream, 1)
+  end }, function(ask)
+    assert.equal("ETIMEOUT", code_of(ask("silent.test", 4)))
+  end))
 end)
 
 describe("a look-up", function()

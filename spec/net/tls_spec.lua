@@ -83,7 +83,8 @@ describe("tls", function()
         "c.host=x.allowed.test" },
       ["an RSA key"] = { server "rsa", "c.host=a.test" },
       ["what was valid at verify_time"] = { server "expired", "c.host=a.test c.time=1700000000" },
-      ["what will be valid at verify_time"] = { server "future", "c.host=a.test c.time=2500000000" },
+      ["what will be valid at verify_time"] = { server "future",
+        "c.host=a.test c.time=2500000000" },
       ["authorities from a directory"] = { server "a", "c.host=a.test c.ca_path={hashed}",
         ca = "" },
     }
@@ -122,7 +123,8 @@ describe("tls", function()
       ["a name where there are addresses"] = { server "ip", CLIENT, "ETLS HOSTNAME_MISMATCH: "
         .. "host name mismatch: asked for a.test, certificate is for 192.0.2.7, 2001:db8::7" },
       ["a common name in place of a name"] = { server "nameless", CLIENT,
-        "ETLS HOSTNAME_MISMATCH: host name mismatch: asked for a.test, certificate is for no name" },
+        "ETLS HOSTNAME_MISMATCH: host name mismatch: asked for a.test, certificate is for no "
+        .. "name" },
       ["one that signed itself"] = { server "self", CLIENT,
         "ETLS DEPTH_ZERO_SELF_SIGNED_CERT: self-signed certificate" },
       ["one of an authority nobody trusts"] = { server "untrusted", CLIENT, unknown },
@@ -424,8 +426,8 @@ describe("tls", function()
     end)
 
     it("does not crash anything, whatever it sends", function()
-      for _, text in ipairs { "\22\3\3", "\22\3\3\255\255", "\21\3\3\0\2\2\40", "\22\3\3\0\4\2\0\0\0",
-        "\23\3\3\0\5hello", "\20\3\3\0\1\1", "\128\46\1\3\1" } do
+      for _, text in ipairs { "\22\3\3", "\22\3\3\255\255", "\21\3\3\0\2\2\40",
+        "\22\3\3\0\4\2\0\0\0", "\23\3\3\0\5hello", "\20\3\3\0\1\1", "\128\46\1\3\1" } do
         local escaped = text:gsub(".", function(c) return ("\\%03o"):format(c:byte()) end)
         local output = talk(GOOD .. CLIENT .. 'plain="$(printf %s | tr -d "\\000")"',
           support.quote(escaped))

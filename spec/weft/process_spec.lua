@@ -69,6 +69,16 @@ describe("weft.create_subprocess", function()
     assert.is_true(#output("env") > 0)
   end))
 
+  it("runs as another user, if that is allowed", support.run(function()
+    local mine = output("id", { "-u" })
+    if mine == "0\n" then
+      assert.equal("65534:65534\n", output("sh", { "-c", "echo $(id -u):$(id -g)" },
+        { uid = 65534, gid = 65534 }))
+    else
+      support.raises({ "os", "EPERM" }, weft.create_subprocess, "id", {}, { uid = 0 })
+    end
+  end))
+
   it("inherits nothing else", support.outside(function()
     local file = assert(io.open("/dev/null"))
     weft.run(function()

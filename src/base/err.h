@@ -38,7 +38,7 @@
   X(15, EHALFSENT, "state",                                                    \
     "an earlier write was broken off half-way: nothing more can be written")   \
   X(16, ELIMIT, "limit", "the limit was passed")                               \
-  X(17, ETLS, "tls", "TLS failed")                                             \
+  X(17, ETLS, "tls", "TLS has failed")                                         \
   X(18, ETLSEOF, "connection",                                                 \
     "the peer closed the connection without close_notify")                     \
   X(19, ETLSHELLO, "state", "the handshake waits for its context")

@@ -58,8 +58,8 @@ void weft_job_end(struct weft_job *job);
 int weft_job_wait(struct weft_job *job, lua_State *L, int object);
 
 /* Memory for the file that the job will open; to_give is NULL when memory is
- * out. */
-void weft_file_prepare(struct weft_job *job);
+ * out. [-0, +0, m] */
+void weft_file_prepare(struct weft_job *job, lua_State *L);
 void weft_file_discard(struct weft_job *job);
 
 /* Pushes to_give with the job's open descriptor, which it takes. */

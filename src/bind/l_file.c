@@ -17,7 +17,9 @@
 #include "base/err.h"
 
 struct weft_file {
+  struct weft_list link;  /* the loop's open files */
   struct weft_loop *loop; /* kept by the userdata's table */
+  struct weft_file **box; /* the userdata; NULL once closed */
   struct weft_job *job;   /* under way, or NULL */
   struct weft_list jobs;  /* in line behind it */
   int64_t position;
@@ -74,8 +76,72 @@ static void close_file(struct weft_file **box) {
   if (file == NULL)
     return;
   *box = NULL;
+  file->box = NULL;
   file->is_closed = 1;
+  weft_list_remove(&file->link);
   release_file(file);
+}
+
+/* --- the loop's files ---------------------------------------------------- */
+
+/* As the loop closes, so do its files: it is told by a handle that never does
+ * anything else. (When an object is collected nobody can say: compiled code may
+ * hold on to it.) */
+struct files {
+  struct weft_closer closer;
+  struct weft_mem *mem;
+  struct weft_list open;
+  uv_async_t uv;
+};
+
+static void on_files_closed(uv_handle_t *handle) {
+  struct files *files = handle->data;
+  weft_free(files->mem, files);
+}
+
+static void on_loop_close(struct weft_closer *closer) {
+  struct files *files = (struct files *)(void *)closer;
+  while (!weft_list_is_empty(&files->open)) {
+    struct weft_file *file =
+        WEFT_CONTAINER_OF(files->open.next, struct weft_file, link);
+    close_file(file->box);
+  }
+  uv_close((uv_handle_t *)&files->uv, on_files_closed);
+}
+
+static struct files *new_files(struct weft_loop *loop) {
+  struct files *files = weft_calloc(&loop->vm->mem, sizeof(*files));
+  if (files == NULL)
+    return NULL;
+  if (uv_async_init(&loop->uv, &files->uv, NULL) != 0) {
+    weft_free(&loop->vm->mem, files);
+    return NULL;
+  }
+  uv_unref((uv_handle_t *)&files->uv);
+  files->uv.data = files;
+  files->closer.close = on_loop_close;
+  files->mem = &loop->vm->mem;
+  weft_list_init(&files->open);
+  return files;
+}
+
+/* Those of a loop, made if need be; its root table leads to them. [-0, +0, m]
+ */
+static struct files *files_of(struct weft_loop *loop, lua_State *L) {
+  struct files *files;
+  lua_pushvalue(loop->home, WEFT_HOME_ROOT);
+  lua_xmove(loop->home, L, 1);
+  lua_getfield(L, -1, "files");
+  files = lua_touserdata(L, -1);
+  if (files == NULL) {
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -3, "files"); /* so that there is room for it */
+    files = new_files(loop);
+    lua_pushlightuserdata(L, files);
+    lua_setfield(L, -3, "files");
+  }
+  lua_pop(L, 2);
+  return files;
 }
 
 /* --- the line ------------------------------------------------------------ */
@@ -143,11 +209,15 @@ static struct weft_file *check_file(lua_State *L) {
   return file;
 }
 
-void weft_file_prepare(struct weft_job *job) {
+void weft_file_prepare(struct weft_job *job, lua_State *L) {
   struct weft_loop *loop = job->request.loop;
-  struct weft_file *file = weft_calloc(&loop->vm->mem, sizeof(*file));
+  struct weft_file *file;
+  if (files_of(loop, L) == NULL)
+    return;
+  file = weft_calloc(&loop->vm->mem, sizeof(*file));
   if (file == NULL)
     return;
+  weft_list_init(&file->link);
   file->loop = loop;
   file->fd = -1;
   weft_list_init(&file->jobs);
@@ -181,7 +251,9 @@ int weft_file_give(struct weft_job *job, lua_State *co) {
   file->fd = job->fs.fd;
   file->is_seekable = (uint8_t)job->fs.is_seekable;
   file->is_append = (job->fs.flags & O_APPEND) != 0;
+  file->box = box;
   *box = file;
+  weft_list_push(&files_of(file->loop, co)->open, &file->link);
   job->to_give = NULL;
   job->fs.fd = -1;
   return 1;

@@ -202,7 +202,7 @@ static int l_fs_call(lua_State *L) {
   job = weft_job_new(L, kind); /* at 4 */
   job->fs.path = weft_fs_copy(&job->fs, path);
   if (gives_file(kind))
-    weft_file_prepare(job);
+    weft_file_prepare(job, L);
   if (job->fs.path == NULL || (gives_file(kind) && job->to_give == NULL))
     return luaL_error(L, "not enough memory");
   read_fields(L, job);

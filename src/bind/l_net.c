@@ -266,7 +266,7 @@ struct l_listener {
 static void close_listener(struct l_listener *listener) {
   struct weft_socket *socket = listener->socket;
   listener->socket = NULL;
-  if (socket != NULL)
+  if (socket != NULL && weft_loop_separate(listener->loop) == 0)
     weft_filter_destroy((struct weft_filter *)(void *)socket);
   if (listener->task != NULL)
     weft_task_wake(listener->task);

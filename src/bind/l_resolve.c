@@ -95,7 +95,7 @@ static int l_resolve_new(lua_State *L) {
 
 int l_resolve__gc(lua_State *L) {
   struct l_resolve *box = lua_touserdata(L, 1);
-  if (box->resolve != NULL)
+  if (box->resolve != NULL && weft_loop_separate(box->loop) == 0)
     weft_resolve_free(box->resolve);
   box->resolve = NULL;
   return 0;
@@ -124,6 +124,7 @@ enum state { PENDING, DONE, CANCELLED };
 
 struct l_lookup {
   struct weft_lookup lookup;
+  struct weft_loop *loop;
   struct weft_list tasks; /* that wait for it */
   enum state state;
 };
@@ -166,6 +167,7 @@ static int l_lookup_new(lua_State *L) {
   box = weft_lua_newuserdata(L, sizeof(*box));
   memset(box, 0, sizeof(*box));
   box->lookup.mem = mem;
+  box->loop = resolve->loop;
   weft_list_init(&box->tasks);
   box->lookup.on_done = on_done;
   lua_getfield(L, LUA_REGISTRYINDEX, "weft.Lookup");
@@ -184,6 +186,8 @@ static int l_lookup_new(lua_State *L) {
 
 int l_lookup__gc(lua_State *L) {
   struct l_lookup *box = lua_touserdata(L, 1);
+  if (weft_loop_separate(box->loop) != 0)
+    return 0;
   weft_lookup_deinit(&box->lookup);
   if (box->state == PENDING)
     box->state = CANCELLED;

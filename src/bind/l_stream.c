@@ -54,7 +54,7 @@ void weft_stream_attach(struct l_stream *s, struct weft_filter *top) {
 }
 
 void weft_stream_detach(struct l_stream *s) {
-  if (s->stream.top == NULL)
+  if (s->stream.top == NULL || weft_loop_separate(s->loop) != 0)
     return;
   weft_stream_close(&s->stream);
   free_bufs(s);

@@ -78,9 +78,16 @@ static void on_ready(void *listener, int events) {
   want(box);
 }
 
+static void free_scratch(struct l_udp *box) {
+  weft_free(&box->loop->vm->mem, box->scratch);
+  box->scratch = NULL;
+  box->room = 0;
+}
+
 static void on_close(void *listener) {
   struct l_udp *box = listener;
   box->udp = NULL;
+  free_scratch(box);
   wake_all(box);
 }
 
@@ -179,12 +186,10 @@ static int l_udp_open(lua_State *L) {
 
 int l_udp__gc(lua_State *L) {
   struct l_udp *box = lua_touserdata(L, 1);
-  if (box->udp != NULL)
+  if (box->udp != NULL && weft_loop_separate(box->loop) == 0)
     weft_udp_close(box->udp);
   box->udp = NULL;
-  weft_free(&box->loop->vm->mem, box->scratch);
-  box->scratch = NULL;
-  box->room = 0;
+  free_scratch(box);
   return 0;
 }
 

@@ -56,7 +56,7 @@ static void on_walk(uv_handle_t *uv, void *arg) {
 }
 
 void weft_handle_close_all(struct weft_loop *loop, int is_forked) {
-  if (is_forked && uv_loop_fork(&loop->uv) != 0)
+  if (is_forked && !loop->is_separate)
     return;
   uv_walk(&loop->uv, on_walk, NULL);
   if (is_forked)

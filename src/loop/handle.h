@@ -42,9 +42,9 @@ void weft_handle_open(struct weft_handle *handle, struct weft_box *box);
 void weft_handle_close(struct weft_box *box);
 
 /* Closes all handles of the loop, of whichever layer, and runs it until they
- * are gone. In a process that is not the loop's (`is_forked`) it first gets
- * descriptors of its own, so that the parent's loop is left alone, and nothing
- * is waited for: what threads were to do, nobody does. */
+ * are gone. In a process that is not the loop's (`is_forked`), which
+ * weft_loop_separate has given descriptors of its own, nothing is waited for:
+ * what threads were to do, nobody does. */
 void weft_handle_close_all(struct weft_loop *loop, int is_forked);
 
 #endif

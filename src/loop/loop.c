@@ -113,9 +113,19 @@ static void abandon_all(struct weft_loop *loop) {
   }
 }
 
+int weft_loop_separate(struct weft_loop *loop) {
+  if (!loop->is_open || loop->is_separate || loop->pid == (long)getpid())
+    return 0;
+  if (uv_loop_fork(&loop->uv) != 0)
+    return WEFT_EFORKED;
+  loop->is_separate = 1;
+  return 0;
+}
+
 void weft_loop_close(struct weft_loop *loop) {
   if (!loop->is_open)
     return;
+  weft_loop_separate(loop);
   loop->is_open = 0;
   abandon_all(loop);
   weft_timers_deinit(&loop->timers);

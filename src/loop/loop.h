@@ -54,6 +54,7 @@ struct weft_loop {
   double slow;    /* s: a step that takes longer is reported in debug mode */
   long pid;
   uint8_t is_open, is_running, in_turn, is_stopping, is_virtual, is_debugging;
+  uint8_t is_separate;           /* in a forked child: see weft_loop_separate */
   uint8_t in_wakeup, has_wakeup; /* the host's on_wakeup */
   uint8_t has_reports; /* errors that nobody looked at wait to be reported */
   /* for weft.testing */
@@ -72,6 +73,12 @@ int weft_loop_open(struct weft_loop *loop, lua_State *L, struct weft_vm *vm,
 /* Closes all handles, abandons tasks, frees all. Idempotent; calls no Lua; in a
  * forked child it leaves the parent's descriptors alone. */
 void weft_loop_close(struct weft_loop *loop);
+
+/* In a forked child, before anything of the loop's is closed: gives libuv an
+ * epoll descriptor of its own, as with the shared one a socket that is closed
+ * here would not be polled for the parent any more. 0, also where there is
+ * nothing to do, or WEFT_EFORKED: then leave all handles as they are. */
+int weft_loop_separate(struct weft_loop *loop);
 
 /* 0, or why the loop cannot be used or run now (WEFT_ECLOSED, ...). */
 int weft_loop_check(const struct weft_loop *loop);

@@ -161,9 +161,11 @@ static int use_cert(SSL_CTX *ssl, const struct weft_tls_bytes *pem,
 static int use_key(SSL_CTX *ssl, const struct weft_tls_bytes *pem,
                    const char *text, struct weft_tls_error *error) {
   struct password password = {text, 0};
+  X509 *cert = SSL_CTX_get0_certificate(ssl); /* set just before */
   BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->size);
   EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, on_password, &password);
-  int fine = key != NULL && SSL_CTX_use_PrivateKey(ssl, key);
+  int belongs = key != NULL && X509_check_private_key(cert, key);
+  int fine = belongs && SSL_CTX_use_PrivateKey(ssl, key);
   if (key == NULL && password.was_asked)
     weft_tls_error_set(error, "BAD_PASSWORD",
                        text != NULL
@@ -172,6 +174,9 @@ static int use_key(SSL_CTX *ssl, const struct weft_tls_bytes *pem,
                              "given");
   else if (key == NULL)
     weft_tls_error_set(error, "NO_KEY", "key: no private key in it");
+  else if (!belongs)
+    weft_tls_error_set(error, "KEY_VALUES_MISMATCH",
+                       "key: it does not belong to the certificate");
   if (!fine)
     weft_tls_error_drain(error, "key");
   ERR_clear_error();

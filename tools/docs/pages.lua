@@ -365,6 +365,7 @@ print(ok, e.kind, e.code, e.phase) --> nil	connection	ECONNREFUSED	connect
 ]] }
 
 add { name = "streams", title = "Streams", from = { "weft.stream" },
+  also = { "weft.Stream" }, -- methods from other files as well
   summary = "Bytes in order, both ways: connections, TLS, pipes.",
   text = [[
 Whatever a stream goes over, it has these methods. What is read has a limit, and a stream that
@@ -387,10 +388,43 @@ server:close()
 ]] }
 
 add { name = "tls", title = "TLS", from = { "weft.tls" },
-  summary = "Verified by default: contexts, certificates, what was agreed on." }
+  summary = "Verified by default: contexts, certificates, what was agreed on.",
+  text = [[
+`tls = true` is all that a client needs: the server's certificate must be from an authority that
+the system trusts, and for the host that was asked for. What else there is, is in a context, which
+is made once and used for many connections; it also keeps their sessions, so that the next
+handshake with the same server is shorter. A failure says what is wrong:
+
+```lua
+local ok, e = weft.try(weft.tls.context, { ca_data = "no certificate" })
+print(ok, e.kind, e.code) --> nil	tls	NO_CERTIFICATE
+```
+
+A server has its certificate and key in a context, and may have further contexts by name (`sni`):
+
+    local context = weft.tls.context{ cert = "a.pem", key = "a.key" }
+    local server = weft.start_server(handler, { port = 443, tls = context })
+
+A handshake that fails in a server is the peer's affair: it is counted
+(`server:statistics().failed`), and reported only when the loop debugs. One that takes longer than
+`handshake_timeout` fails. A stream that ends without TLS's own end (close_notify) was cut off by
+somebody: that is an error (`connection`, code "ETLSEOF"), unless the context has
+`allow_unclean_close`.
+]] }
 
 add { name = "names", title = "Names and addresses", from = { "weft.resolver" },
-  summary = "From the name of a host to its addresses." }
+  summary = "From the name of a host to its addresses.",
+  text = [[
+Connections and datagrams look names up by themselves; for everything else:
+
+```lua
+local resolver = weft.resolver{ cache_ttl = 60 }
+for _, address in ipairs(resolver:resolve("127.0.0.1", 80)) do
+  print(address.family, address.address, address.port) --> inet	127.0.0.1	80
+end
+resolver:close()
+```
+]] }
 
 add { name = "datagrams", title = "Datagrams", from = { "weft.datagram" },
   summary = "UDP: single messages, of which each arrives once, several times, or not at all.",
@@ -455,10 +489,9 @@ add { name = "processes", title = "Processes", from = { "weft.process" },
   text = [[
 ```lua
 local sort = weft.create_subprocess("sort", { "-r" }, { stdin = "pipe", stdout = "pipe" })
-print(sort:communicate("pear\napple\n")) --> pear
-print(sort.returncode) --> apple
---> nil
---> 0
+local output = sort:communicate("apple\npear\n")
+print(#output, output:match("%a+")) --> 11	pear
+print(sort.returncode) --> 0
 ```
 
 Line by line, and ended by a signal:
@@ -484,17 +517,42 @@ local function fibonacci(n)
   return fib(n)
 end
 
-local a, b = weft.gather(function()
+local results = weft.gather(function()
   return weft.run_in_thread(fibonacci, 20)
 end, function()
   return weft.run_in_thread("string.rep", "ab", 3)
 end)
-print(a, b) --> 6765	ababab
+print(results[1], results[2]) --> 6765	ababab
 ```
 ]] }
 
 add { name = "terminals", title = "Terminals", from = { "weft.tty" },
-  summary = "For progress displays: the size of a terminal, and single keys." }
+  summary = "For progress displays: the size of a terminal, and single keys.",
+  text = [[
+```lua
+local tty = weft.tty
+
+local function show(text)
+  if tty.is_tty() then
+    io.write("\\r", text:sub(1, (tty.size())))
+  end
+end
+
+for i = 1, 3 do
+  show(i .. " of 3")
+end
+print("done") --> done
+```
+
+```lua
+if weft.tty.is_tty(0) then
+  weft.tty.raw():with(function()
+    print("press a key")
+    print("that was " .. io.read(1))
+  end)
+end
+```
+]] }
 
 add { name = "inspecting", title = "Looking inside", from = { "weft.inspect" },
   also = { "weft.traceback" },

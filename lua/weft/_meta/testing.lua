@@ -27,6 +27,28 @@ function testing.wait_all_parked() end
 ---@return weft.testing.Sequencer
 function testing.sequencer() end
 
+---Makes two connected streams in memory, for tests in which the network is not the subject:
+---what is written to one is read from the other. They need no descriptors and wait for nothing
+---but each other, so that a virtual clock jumps over their delays, and a reader whose peer will
+---never write is a deadlock that is found.
+---
+---Options, for both directions, or in a table `a` for what the first stream receives and `b`
+---for what the second one does:
+---`capacity`, the bytes that may be under way: a write into a full direction waits (default
+---64 KiB); `delay`, the seconds by the loop's clock after which what was written, and the end of
+---the stream, can be read (default 0); `splits`, the most bytes that each receiving gives: a list
+---of sizes, begun again at its end, or a function that is called with 1, 2, … at once for up to
+---4,096 of them or until it gives nil. `{1}` is byte by byte; between two pieces the reader is
+---suspended.
+---
+---Either stream can be closed or collected first; its peer still reads what was under way.
+---
+---Raises `type` for options that cannot be.
+---@param opts {capacity: integer?, delay: number?, splits: any, a: table?, b: table?}?
+---@return weft.Stream a
+---@return weft.Stream b
+function testing.pair(opts) end
+
 ---Calls `fn(...)`, in a fresh run unless inside a task, and returns its results.
 ---
 ---Raises what `fn` raised; `state`, code "leak", if tasks, handles or descriptors are left that

@@ -6,6 +6,9 @@
 ---asyncio for Lua: an event loop, tasks, and what tasks wait for.
 ---@class weft
 ---@field Error weft.Error The class of all error objects; `weft.Error{kind = …, message = …}` makes one.
+---@field tls weft.tls TLS.
+---@field fs weft.fs Files and directories.
+---@field tty weft.tty Terminals.
 local weft = {}
 
 ---Runs `fn(...)` in a fresh loop as its main task; on the way out the tasks that are left are
@@ -1003,6 +1006,750 @@ function weft.try(fn, ...) end
 ---@field traceback string? where the task failed, and which tasks awaited it
 ---@overload fun(fields: {kind: weft.Kind, message: string?, [string]: any}): weft.Error
 local Error = {}
+
+---Connects and returns a stream; with `tls`, after the handshake. A name is looked up, and its
+---addresses are tried by turns (RFC 8305): the next one when one has failed, or after 0.25 s.
+---
+---Raises `dns`; `connection` (with `host`, `port`, `phase` and the system's `code`); `tls` (`phase`
+---"tls", OpenSSL's `code`); `timeout`; `cancelled`; `type` for options that cannot be; `state`
+---outside a task; for the options of a context as `weft.tls.context`.
+---@async
+---@param opts weft.ConnectOptions
+---@return weft.Stream
+function weft.open_connection(opts) end
+
+---Starts a server: `handler(stream, server)` runs as a task for each connection, and the stream
+---is closed when it ends. An error in it goes to the loop's exception handler.
+---
+---Raises `connection` (code "EADDRINUSE", …); `dns`; `type` for options that cannot be; `state`
+---outside a task.
+---@async
+---@param handler async fun(stream: weft.Stream, server: weft.Server)
+---@param opts weft.ServerOptions
+---@return weft.Server
+function weft.start_server(handler, opts) end
+
+---What `weft.open_connection` takes: a host and a port, or the path of a Unix socket.
+---@class weft.ConnectOptions
+---@field host string? a name or a numeric address
+---@field port integer? 0 to 65535
+---@field path string? a Unix socket
+---@field tls (boolean | weft.TLSContext | weft.TLSOptions)? true: verified as by default
+---@field server_hostname string? the name that the certificate must have; default: `host`
+---@field timeout number? seconds for all of it: look-up, connecting, handshake
+---@field local_addr {[1]: string, [2]: integer?}? a numeric address, and a port, to connect from
+---@field family string? "inet" or "inet6"; default: both
+---@field resolver weft.Resolver? default: the one that all of weft uses
+---@field keepalive integer? seconds of silence after which the system asks if the peer lives
+---@field delay boolean? true: small pieces wait to be sent together (no TCP_NODELAY)
+local ConnectOptions = {}
+
+---What accepts connections. Made by `weft.start_server`.
+---@class weft.Server
+local Server = {}
+
+---Stops accepting. Connections under way go on. Idempotent.
+function Server:close() end
+
+---True once it was closed.
+---@return boolean
+function Server:is_closed() end
+
+---Waits until the server was closed and its last handler has ended.
+---
+---Raises `cancelled`; `state` outside a task.
+---@async
+function Server:wait_closed() end
+
+---Closes it, lets the handlers end for at most `grace` seconds (nil: no limit), then cancels
+---those that are left and waits for them.
+---
+---Raises `cancelled`, after cancelling the handlers; `state` outside a task.
+---@async
+---@param grace number? seconds
+function Server:shutdown(grace) end
+
+---Waits until the server is closed; when the waiting task is cancelled, closes it.
+---
+---Raises `cancelled`; `state` outside a task.
+---@async
+function Server:serve_forever() end
+
+---Calls `fn(server, ...)`; on return, error and cancellation alike the server is closed and its
+---handlers are cancelled.
+---
+---Raises what `fn` raised.
+---@async
+---@param fn async fun(server: weft.Server, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function Server:with(fn, ...) end
+
+---The address and port on which it listens (the first, if there are several); the path for a
+---Unix socket.
+---
+---Raises `closed`.
+---@return string host
+---@return integer? port
+function Server:getsockname() end
+
+---Counts: `connections` now, `accepted` ever, TLS handshakes that `failed`.
+---@return {connections: integer, accepted: integer, failed: integer}
+function Server:statistics() end
+
+---What `weft.start_server` takes.
+---@class weft.ServerOptions
+---@field host string? an address, a name (all its addresses), or "*"; default "127.0.0.1"
+---@field port integer? 0 to 65535; default 0: one that is free
+---@field path string? a Unix socket in place of host and port; removed when the server is closed
+---@field tls (weft.TLSContext | weft.TLSOptions)? with a certificate and its key
+---@field handshake_timeout number? seconds for the TLS handshake
+---@field backlog integer? connections that the system keeps until they are accepted; default 511
+---@field max_connections integer? connections at once; others wait to be accepted
+---@field reuse_port boolean? several processes may listen on one port and share what comes
+---@field keepalive integer? as for `weft.open_connection`
+---@field delay boolean? as for `weft.open_connection`
+local ServerOptions = {}
+
+---A connection, or an end of a pipe: bytes in order, in both directions. One task may read and
+---one may write at a time; a second raises `state`. What was not read stays in the system's
+---buffers, and so holds the peer back.
+---@class weft.Stream
+local Stream = {}
+
+---Reads some bytes: as many as are there, at least one, at most `n` (default 64 KiB). "" at the
+---end of the stream.
+---
+---Raises `cancelled`; `connection` when it broke; `closed`; `state` while another task reads.
+---@async
+---@param n integer? bytes
+---@return string
+function Stream:read(n) end
+
+---Reads exactly `n` bytes.
+---
+---Raises `connection` if the stream ends before (`partial` has what there was); else as
+---`stream:read`.
+---@async
+---@param n integer bytes
+---@return string
+function Stream:read_exactly(n) end
+
+---Reads up to a separator, and returns it too.
+---
+---Raises `limit` if it does not come within `max` bytes (they stay unread); `connection` if the
+---stream ends before (`partial`); else as `stream:read`.
+---@async
+---@param separator string 1 to 64 bytes
+---@param max integer? bytes, with the separator; default 1 MiB
+---@return string
+function Stream:read_until(separator, max) end
+
+---Reads a line and returns it without its end, which is "\n" or "\r\n". The last one need not
+---have an end. nil at the end of the stream.
+---
+---Raises `limit` if it is longer than `max`; else as `stream:read`.
+---@async
+---@param max integer? bytes, with its end; default 64 KiB
+---@return string?
+function Stream:read_line(max) end
+
+---Reads up to the end of the stream.
+---
+---Raises `limit` if that is more than `max` bytes; else as `stream:read`.
+---@async
+---@param max integer? bytes; default 1 GiB
+---@return string
+function Stream:read_all(max) end
+
+---Iterates over the lines: `for line in stream:lines()`. A step raises as `stream:read_line`.
+---@param max integer? bytes in a line; default 64 KiB
+---@return async fun(): string?
+function Stream:lines(max) end
+
+---Sends the strings in order, without joining them, and returns when the system has taken all
+---of it: while the peer does not read, it waits. Broken off by a cancellation after a part was
+---sent, nothing can be written any more.
+---
+---Raises `cancelled`; `connection` when it broke; `closed`; `state` while another task writes,
+---or after a write that was broken off; `type` for what is no string.
+---@async
+---@param ... string
+function Stream:write(...) end
+
+---Waits until all that was written is on its way. As `write` does so already, this only gives
+---way to a cancellation; it is here for those who are used to it.
+---
+---Raises as `stream:write`.
+---@async
+function Stream:drain() end
+
+---Half close: tells the peer that nothing more will come. Reading goes on.
+---
+---Raises as `stream:write`.
+---@async
+function Stream:shutdown() end
+
+---Closes it. What was written is still sent by the system; who reads or writes gets `closed`.
+---Idempotent.
+function Stream:close() end
+
+---True once it was closed on this side.
+---@return boolean
+function Stream:is_closed() end
+
+---Calls `fn(stream, ...)` and closes the stream on return, error and cancellation alike.
+---
+---Raises what `fn` raised.
+---@async
+---@param fn async fun(stream: weft.Stream, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function Stream:with(fn, ...) end
+
+---The peer's address and port; the path for a Unix socket.
+---
+---Raises `connection` if there is none; `closed`.
+---@return string host
+---@return integer? port
+function Stream:getpeername() end
+
+---This side's address and port; the path for a Unix socket.
+---
+---Raises `connection` if there is none; `closed`.
+---@return string host
+---@return integer? port
+function Stream:getsockname() end
+
+---The number of its descriptor, or nil when it has none.
+---@return integer?
+function Stream:fileno() end
+
+---Secures the connection from here on: makes the handshake, after which all that is read and
+---written is encrypted. What came before must have been read. If it fails the stream is closed.
+---
+---Raises `tls` (with OpenSSL's `code`), `connection`, `timeout`, `cancelled`; `state` if bytes are
+---unread or another task reads or writes; `closed`; as `weft.tls.context` for its options.
+---@async
+---@param opts (weft.StartTLSOptions | weft.TLSContext)?
+---@return weft.Stream self
+function Stream:start_tls(opts) end
+
+---What is known of the connection's TLS; nil without.
+---
+---Raises `closed`.
+---@return weft.TLSInfo?
+function Stream:tls_info() end
+
+---What TLS connections have in common: whom they trust, who they are, what they offer, and
+---sessions to resume. Made by `weft.tls.context`; serves clients and servers. Loading
+---certificates takes a while: make one and use it often.
+---@class weft.TLSContext
+local TLSContext = {}
+
+---Gives up what it holds as soon as the last of its connections has ended; no new one can be
+---made with it. Idempotent.
+function TLSContext:close() end
+
+---True once it was closed.
+---@return boolean
+function TLSContext:is_closed() end
+
+---Counts: `sessions` that are kept to be resumed.
+---@return {sessions: integer}
+function TLSContext:statistics() end
+
+---Options of `weft.tls.context`. PEM is text, in which there can be several certificates, one
+---after the other.
+---
+---`verify` says whether the peer's certificate is checked. By default a client does, and a server
+---if it was told whom to trust (`client_ca_…`); "optional", for servers, means: if there is one.
+---`fingerprint` refuses every other certificate, also with `verify = false`. A stapled OCSP
+---response is always checked; `ocsp = "require"` refuses a server that staples none, or one that
+---does not say "good".
+---
+---`sni` makes a server of several names: a table of contexts by name, "*.a.example" for all one
+---level below; or a function that gives a context for the name that the client asks for, "" if it
+---asks for none. For nil it is the context that has the `sni`.
+---@class weft.TLSOptions
+---@field verify (boolean | "optional")? default: see above
+---@field ca_file string? a PEM file with trusted authorities, in place of the system's
+---@field ca_path string? a directory of such files, named by hash (`openssl rehash`)
+---@field ca_data string? the same as PEM
+---@field client_ca_file string? for servers: the authorities of clients' certificates
+---@field client_ca_path string? for servers
+---@field client_ca_data string? for servers
+---@field cert string? own certificate, then those of its issuers: PEM, or the path of a file
+---@field key string? its private key: PEM, or the path of a file; default: in `cert` too
+---@field key_password (string | fun(): string)? of an encrypted key; a function is called at once
+---@field min_version string? "TLSv1.2" (the default), "TLSv1.3", or what is older and unsafe
+---@field max_version string? default: the latest
+---@field ciphers string? up to TLS 1.2, in OpenSSL's notation
+---@field ciphersuites string? of TLS 1.3, in OpenSSL's notation
+---@field alpn string[]? protocols ("h2", "http/1.1"), the best first
+---@field session_resumption boolean? default true
+---@field fingerprint (string | string[])? SHA-256 of the peer's certificate, hexadecimal
+---@field server_hostname string? the name to ask for and verify, in place of the host
+---@field ocsp string? "require"
+---@field ocsp_response string? for servers: the response to staple, DER
+---@field sni (table<string, weft.TLSContext> | fun(name: string): weft.TLSContext?)? see above
+---@field allow_unclean_close boolean? take the end of the connection for the end of the stream
+---@field keylog_file string? where secrets are added, for Wireshark; default: SSLKEYLOGFILE's
+---@field verify_time number? Unix seconds at which certificates are to be valid, for tests
+local TLSOptions = {}
+
+---Options of `stream:start_tls`: those of a context, or one that is there; and which side it is.
+---@class weft.StartTLSOptions: weft.TLSOptions
+---@field context weft.TLSContext? in place of a context's options
+---@field server_side boolean? default false: as a client
+---@field server_hostname string? the name to ask for and verify; default: the host connected to
+---@field timeout number? seconds for the handshake; default 60
+local StartTLSOptions = {}
+
+---The peer's certificate.
+---@class weft.TLSPeer
+---@field subject string as in RFC 2253: "CN=a.example,O=A"
+---@field issuer string
+---@field serial string hexadecimal
+---@field names string[] what it is for: "DNS:a.example", "IP:192.0.2.1", …
+---@field not_before integer Unix seconds
+---@field not_after integer
+---@field fingerprint string SHA-256, hexadecimal
+---@field pem string
+---@field chain string PEM: all that the peer sent
+local TLSPeer = {}
+
+---What is known of a TLS connection.
+---@class weft.TLSInfo
+---@field version string "TLSv1.3"
+---@field cipher string "TLS_AES_256_GCM_SHA384"
+---@field alpn string? the protocol that was agreed on
+---@field server_name string? that the client asked for
+---@field resumed boolean whether an earlier session was resumed
+---@field verified boolean whether the peer's certificate was checked, and is good
+---@field ocsp string? of the stapled response: "good", "none", "expired", "unknown"
+---@field peer weft.TLSPeer? nil when it has shown no certificate
+local TLSInfo = {}
+
+---Makes a resolver.
+---
+---Raises `type` for options that cannot be; `state`, code "no_cares", for `servers`, `search`,
+---`ndots`, `timeout` and `tries` where weft was built without c-ares.
+---@param opts weft.ResolverOptions?
+---@return weft.Resolver
+function weft.resolver(opts) end
+
+---The addresses of a host, by the resolver that all of weft uses unless it is told otherwise;
+---see `resolver:resolve`.
+---
+---Raises as `resolver:resolve`.
+---@async
+---@param host string?
+---@param port (integer | string)? 0 to 65535; default 0
+---@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
+---@return weft.Address[] addresses one or more
+function weft.getaddrinfo(host, port, opts) end
+
+---Where a name leads to: a numeric address ("fe80::1%eth0" where it has a scope, the number of
+---whose interface is `scope_id`) and the port asked for.
+---@alias weft.Address {family: string, address: string, port: integer, scope_id: integer?}
+
+---A resolver of names with a cache. Made by `weft.resolver`. It can be used in any loop, and
+---has a cache for each.
+---@class weft.Resolver
+local Resolver = {}
+
+---The addresses of a host, the best first (RFC 6724): from a numeric address, /etc/hosts, the
+---cache or the name servers. Tasks that want the same name at once share one look-up. Names
+---below "localhost" are this machine. A `host` of nil is this machine by its loopback
+---addresses, or with `passive` by the addresses that mean any. With `numeric`, nothing is
+---looked up.
+---
+---Raises `dns` with `host`, `port`, `phase` and the code: "ENOTFOUND" (no such name), "ENODATA"
+---(no address of this family), "ETIMEOUT", "ESERVFAIL", "EREFUSED", "ECONNREFUSED", "EBADRESP"
+---(what the name server answered), "EBADNAME", "ENODEV" (an unknown interface); `type`;
+---`closed`; `cancelled`; `state` outside a task.
+---@async
+---@param host string?
+---@param port (integer | string)? 0 to 65535; default 0
+---@param opts {family: string?, passive: boolean?, numeric: boolean?}? `family`: "inet" or "inet6"
+---@return weft.Address[] addresses one or more; `canonical_name` is a field of the list
+function Resolver:resolve(host, port, opts) end
+
+---Forgets all answers.
+function Resolver:clear() end
+
+---Closes its sockets. Who waits for a name gets `closed`. Idempotent.
+function Resolver:close() end
+
+---Counts, of the current loop: answers in the cache (`entries`), answers taken from it (`hits`),
+---look-ups made (`misses`) and joined (`shared`), those under way (`pending`), answers dropped
+---for want of room (`evicted`).
+---
+---Raises `closed`.
+---@return table<string, integer>
+function Resolver:statistics() end
+
+---What `weft.resolver` takes.
+---@class weft.ResolverOptions
+---@field servers string[]? name servers ("192.0.2.1", "[::1]:5353"); default: the system's
+---@field search string[]? domains to search in; default: the system's
+---@field ndots integer? dots from which on a name is tried as it is first; default: the system's
+---@field timeout number? seconds for the first try, doubled with each further one; default 2
+---@field tries integer? how often each server is asked; default 3
+---@field family string? "inet" or "inet6"; default: both
+---@field cache_ttl number? seconds for which an answer counts at most; 0: no cache; default 300
+---@field negative_ttl number? seconds for "there is no such name"; default 5
+---@field cache_size integer? answers kept; default 1000
+local ResolverOptions = {}
+
+---Opens a UDP endpoint: with `local_addr` one that others can send to, with `remote_addr` one
+---that has a peer.
+---
+---Raises `type` for options that cannot be; `os` or `connection` with `code`, `host` and `port`;
+---`dns` for a name; `cancelled`; `state` outside a task.
+---@async
+---@param opts weft.DatagramOptions?
+---@return weft.DatagramEndpoint
+function weft.datagram_endpoint(opts) end
+
+---A UDP socket. Made by `weft.datagram_endpoint`.
+---@class weft.DatagramEndpoint
+local DatagramEndpoint = {}
+
+---Sends one datagram, to `host` and `port`, or to the peer of an endpoint that has one. Waits
+---while the socket's buffer is full, and for the look-up if `host` is a name. That it was sent
+---does not mean that it arrives.
+---
+---Raises `limit`, code "EMSGSIZE", for one that is too long; `connection` with `host`, `port`
+---and `code`, also for what became of a datagram sent before ("ECONNREFUSED": nobody has that
+---port); `os`; `dns`; `closed`; `type`; `cancelled`; `state` outside a task.
+---@async
+---@param data string
+---@param host string?
+---@param port integer?
+function DatagramEndpoint:send(data, host, port) end
+
+---Receives one datagram, waiting until there is one. Of one that is longer than `max` the rest
+---is lost.
+---
+---Raises `connection` with `host`, `port` and `code` for what became of a datagram sent by an
+---endpoint that has a peer ("ECONNREFUSED": nobody has that port); `closed`, also when it is
+---closed meanwhile; `os`; `type`; `cancelled`; `state` outside a task.
+---@async
+---@param max integer? bytes; default 65535
+---@return string data
+---@return string host whence it came
+---@return integer port
+---@return boolean is_truncated whether it was longer
+function DatagramEndpoint:receive(max) end
+
+---Iterates over the datagrams that come, until the endpoint is closed: `for data, host, port in
+---endpoint:iter()`.
+---
+---Raises as `endpoint:receive`, but for `closed`: then it ends.
+---@async
+---@param max integer? bytes; default 65535
+---@return async fun(): string?, string, integer, boolean
+function DatagramEndpoint:iter(max) end
+
+---Joins a multicast group, on an interface given by name or number (nil: the system's choice).
+---
+---Raises `os` (with `code`); `type`; `closed`.
+---@param group string numeric address
+---@param interface (string | integer)?
+function DatagramEndpoint:join_multicast(group, interface) end
+
+---Leaves a multicast group.
+---
+---Raises as `endpoint:join_multicast`.
+---@param group string numeric address
+---@param interface (string | integer)?
+function DatagramEndpoint:leave_multicast(group, interface) end
+
+---Sets options: `ttl` and `multicast_ttl` (0 to 255 hops), `multicast_loop` (whether what is
+---sent to a group comes back to this machine), `multicast_interface` (name or number: where
+---what is sent to groups goes), `receive_buffer` and `send_buffer` (bytes, in the kernel).
+---
+---Raises `type` for an unknown option or value; `os` (with `code`); `closed`.
+---@param settings table<string, any>
+function DatagramEndpoint:set(settings) end
+
+---The address that it has.
+---
+---Raises `closed`; `os`.
+---@return string host
+---@return integer port
+function DatagramEndpoint:getsockname() end
+
+---The address of its peer.
+---
+---Raises `os`, code "ENOTCONN", if it has none; `closed`.
+---@return string host
+---@return integer port
+function DatagramEndpoint:getpeername() end
+
+---Closes it. Who waits to receive or send gets `closed`. Idempotent.
+function DatagramEndpoint:close() end
+
+---True once it is closed.
+---@return boolean
+function DatagramEndpoint:is_closed() end
+
+---Calls `fn(self, ...)` and closes it on return, error and cancellation alike.
+---
+---Raises what `fn` raised.
+---@async
+---@param fn async fun(endpoint: weft.DatagramEndpoint, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function DatagramEndpoint:with(fn, ...) end
+
+---What `weft.datagram_endpoint` takes.
+---@class weft.DatagramOptions
+---@field local_addr (string | table)? "host:port" or {host, port}; port 0: any
+---@field remote_addr (string | table)? the peer, the only one that it hears then
+---@field family string? "inet" or "inet6"; default: that of the addresses, else "inet"
+---@field reuse_address boolean? others may have the same address: for multicast
+---@field reuse_port boolean? others may have the same port, and share what comes
+---@field broadcast boolean? may send to broadcast addresses
+---@field ipv6_only boolean? an "inet6" endpoint takes no IPv4
+---@field ttl integer? hops
+---@field multicast_ttl integer? hops
+---@field multicast_loop boolean?
+---@field multicast_interface (string | integer)?
+---@field receive_buffer integer? bytes
+---@field send_buffer integer? bytes
+local DatagramOptions = {}
+
+---An open file. Reading and writing begin where the one before ended, as with Lua's `io`, or
+---at an offset. Several tasks may use it: the work is done piece by piece, in the order of the
+---calls. A read that was cancelled does not move the position; a write that was cancelled may
+---have been done in part. A file that is collected, or whose loop is closed, is closed.
+---@class weft.File
+local File = {}
+
+---Reads `n` bytes, less only at the end of the file, where it returns "". Without `n`: a block.
+---Of a FIFO, a terminal or the like it returns what there is as soon as there is something.
+---With an offset it reads there, and the position stays.
+---
+---Raises `os`; `closed`; `cancelled`.
+---@async
+---@param n integer? bytes
+---@param offset integer? bytes from the beginning
+---@return string
+function File:read(n, offset) end
+
+---Reads all from the position to the end.
+---
+---Raises `limit` if that is more than `max`; `os`; `closed`; `cancelled`.
+---@async
+---@param max integer? bytes; default 1 GiB
+---@return string
+function File:read_all(max) end
+
+---Writes all of `data`, or raises.
+---
+---Raises `os` ("ENOSPC", …); `closed`; `cancelled`.
+---@async
+---@param data string
+---@param offset integer? bytes from the beginning; the position stays then
+function File:write(data, offset) end
+
+---Moves the position, as Lua's `file:seek`, and returns where it is.
+---
+---Raises `type` for an unknown `whence`, and a place before the beginning; `os`, code "ESPIPE",
+---for a FIFO or a terminal; `closed`; `cancelled`.
+---@async
+---@param whence ("set"|"cur"|"end")? default "cur"
+---@param offset integer? bytes; default 0
+---@return integer position from the beginning
+function File:seek(whence, offset) end
+
+---Iterates over the lines from the position on, without their ends; the position is always
+---behind the line that was given last.
+---
+---    for line in file:lines() do … end
+---
+---Raises, in the loop, `limit` for a line longer than `max`; `os`; `closed`; `cancelled`.
+---@param max integer? bytes of a line; default 1 MiB
+---@return async fun(): string? next
+function File:lines(max) end
+
+---Waits until what was written is on the disk.
+---
+---Raises `os`; `closed`; `cancelled`.
+---@async
+---@param data_only boolean? not times and the like
+function File:sync(data_only) end
+
+---Makes the file `size` bytes long: cuts it, or adds zeros. The position stays.
+---
+---Raises `os`; `closed`; `cancelled`.
+---@async
+---@param size integer? bytes; default 0
+function File:truncate(size) end
+
+---What is known of the file.
+---
+---Raises `os`; `closed`; `cancelled`.
+---@async
+---@return weft.fs.Status
+function File:stat() end
+
+---The number of the descriptor; nil once closed.
+---@return integer?
+function File:fileno() end
+
+---True once `close` was called.
+---@return boolean
+function File:is_closed() end
+
+---Closes the file. Work that is under way is ended first; what stands in line behind it raises
+---`closed`. Does not wait: the descriptor is closed by a thread. To be sure that data is on the
+---disk, `sync` first.
+function File:close() end
+
+---Calls `fn(file, ...)`, then closes the file, on return, error and cancellation alike.
+---
+---Raises what `fn` raised.
+---@async
+---@param fn async fun(file: weft.File, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function File:with(fn, ...) end
+
+---Starts a program. No shell is involved: the arguments arrive as they are. The command is looked
+---for along PATH (that of `env`, if given) unless it contains a slash.
+---
+---The child inherits no descriptors but the three that are set here, each to "inherit" (the
+---default: this program's own), "null", "pipe" (a stream, `process.stdin` …), or an open file,
+---stream or descriptor; `stderr` also to "stdout": where that goes. A stream that a child got is to
+---be closed here, as it does not work in both. `env` replaces the whole environment. `detached`
+---children live in a session of their own and are never killed by weft.
+---
+---Raises `os` ("ENOENT" with `path`, the command, …) if it could not be started; `type`;
+---`cancelled`; `state` outside a task.
+---@param cmd string
+---@param args string[]? without the command itself
+---@param opts weft.SubprocessOptions?
+---@return weft.Process
+function weft.create_subprocess(cmd, args, opts) end
+
+---A child process. One that is collected, or whose loop is closed, is killed (SIGKILL) if it
+---runs, unless it was started `detached`; it is waited for in any case, so that none becomes a
+---zombie.
+---@class weft.Process
+---@field pid integer
+---@field returncode integer? once it has ended: exit status, or the negative number of a signal
+---@field stdin weft.Stream? for `stdin = "pipe"`: what is written the child can read
+---@field stdout weft.Stream? for `stdout = "pipe"`
+---@field stderr weft.Stream? for `stderr = "pipe"`
+local Process = {}
+
+---Waits until the process has ended. Any number of tasks may wait. A child that writes to a pipe
+---which nobody reads does not end: see `communicate`.
+---
+---Raises `cancelled`; `state` outside a task.
+---@async
+---@return {code: integer?, signal: string?} how exit status, or the signal that ended it
+function Process:wait() end
+
+---Sends a signal.
+---
+---Raises `os`; `type` for an unknown signal.
+---@param signal string|integer "SIGTERM", "SIGHUP", … or a number
+---@return boolean sent false if the process has ended
+function Process:send_signal(signal) end
+
+---Asks it to end: sends SIGTERM.
+---
+---Raises `os`.
+---@return boolean sent false if the process has ended
+function Process:terminate() end
+
+---Ends it: sends SIGKILL, or another signal.
+---
+---Raises `os`; `type` for an unknown signal.
+---@param signal (string|integer)?
+---@return boolean sent false if the process has ended
+function Process:kill(signal) end
+
+---Closes the pipes, and kills the process if it runs and is not detached. Does not wait.
+function Process:close() end
+
+---Calls `fn(process, ...)`. When it returns, closes the pipes and waits for the end of the
+---process. On an error or a cancellation, also while waiting, the process is asked to end
+---(SIGTERM), killed if it has not after 5 s, and waited for, before the error goes on.
+---
+---Raises what `fn` raised; `cancelled`.
+---@async
+---@param fn async fun(process: weft.Process, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function Process:with(fn, ...) end
+
+---Writes `input` to the process and closes its stdin, reads its stdout and stderr to their ends,
+---all at once, and waits for its end. On an error or a cancellation the process is asked to end
+---(SIGTERM), killed if it has not after 5 s, and waited for, before the error goes on.
+---
+---Raises `limit` for more than `max` bytes; `connection`; `cancelled`.
+---@async
+---@param input string? default ""
+---@param max integer? bytes of either; default 1 GiB
+---@return string? stdout nil if it is no pipe
+---@return string? stderr nil if it is no pipe
+function Process:communicate(input, max) end
+
+---How a child process is started.
+---@class weft.SubprocessOptions
+---@field stdin any? "inherit", "null", "pipe", an open file, a stream or a descriptor
+---@field stdout any? the same
+---@field stderr any? the same, or "stdout"
+---@field env table<string, string>? in place of this program's environment
+---@field cwd string? its directory
+---@field uid integer? user
+---@field gid integer? group
+---@field detached boolean? lives in a session of its own, and is never killed
+local SubprocessOptions = {}
+
+---Calls a function in a thread of the loop's own, and waits for its results. The thread has a Lua
+---state of its own, with the same `package.path` and `package.cpath`: it shares no variables with
+---the program, and no modules. It may block, and require and run weft itself. A state is used for
+---one call after another: what a function leaves in global variables the next may find.
+---
+---`code` is "module.function", or a function that uses no local variables from outside itself.
+---Arguments and results are copied: nil, booleans, numbers, strings, and tables of these, without
+---metatables; up to 100 levels deep and 1 GiB. A table that occurs twice is copied twice.
+---
+---There are as many threads as cores, but at most 4 (`weft.thread_limit`); more calls wait, first
+---come, first served. A thread with nothing to do ends after 10 s. A cancelled wait is left at
+---once; the function runs on to its end, and meanwhile does not count. Closing the loop waits for
+---functions that are under way, but 2 s at most; then it leaves them to themselves.
+---
+---Raises what the function raised: a `weft.Error` as it was, anything else as `raised` with `value`
+---(as a string, if it cannot be copied), both with the traceback of the thread; `type` for a
+---function with local variables from outside, a value that cannot be copied (the message tells
+---which), or a function that is not there; `limit` for a value too large; `cancelled`.
+---@async
+---@param code string|fun(...): ...
+---@param ... any
+---@return any ... the results
+function weft.run_in_thread(code, ...) end
+
+---Sets how many threads the running loop may have for `weft.run_in_thread`.
+---
+---Raises `state` outside a task.
+---@param n integer 1 or more
+function weft.thread_limit(n) end
+
+---Counts of the running loop's threads: `threads`, those of them that are `idle`, calls that are
+---`queued` and `completed`, and `abandoned` threads, whose function goes on though nobody waits
+---for it.
+---
+---Raises `state` outside a task.
+---@return table<string, integer>
+function weft.thread_statistics() end
 
 ---The live tasks as text, one a line: name, what each waits for and since when, and the line
 ---where it is; below each task those that it waits for.
