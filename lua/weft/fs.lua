@@ -134,6 +134,24 @@ function M.write_file(path, data, opts)
   write_file("write_file", MODES.w, path, data, opts)
 end
 
+---The same as `weft.fs.read_file`.
+---
+---Raises as `weft.fs.read_file`.
+---@async
+---@param path string
+---@param max integer? bytes
+---@return string
+M.read = M.read_file
+
+---The same as `weft.fs.write_file`.
+---
+---Raises as `weft.fs.write_file`.
+---@async
+---@param path string
+---@param data string
+---@param opts {perms: integer?}? of a new file
+M.write = M.write_file
+
 ---Writes to the end of a file, which is made if need be.
 ---
 ---Raises `os`; `cancelled`: then it may have been written in part.

@@ -46,6 +46,24 @@ function fs.read_file(path, max) end
 ---@param opts {perms: integer?}? of a new file
 function fs.write_file(path, data, opts) end
 
+---The same as `weft.fs.read_file`.
+---
+---Raises as `weft.fs.read_file`.
+---@async
+---@param path string
+---@param max integer? bytes
+---@return string
+function fs.read(path, max) end
+
+---The same as `weft.fs.write_file`.
+---
+---Raises as `weft.fs.write_file`.
+---@async
+---@param path string
+---@param data string
+---@param opts {perms: integer?}? of a new file
+function fs.write(path, data, opts) end
+
 ---Writes to the end of a file, which is made if need be.
 ---
 ---Raises `os`; `cancelled`: then it may have been written in part.
