@@ -8,6 +8,8 @@ local weft = require "weft"
 local core = require "weft.core"
 local testing = require "weft.testing"
 
+local jit = rawget(_G, "jit")
+
 local M = {}
 
 -- Under valgrind and sanitizers everything is slower, and loops may be shorter.
@@ -37,6 +39,9 @@ function M.outside(fn)
     for _ = 1, 3 do
       if blocks <= 0 and left <= 0 then
         return
+      end
+      if jit then
+        jit.flush() -- compiled code holds some objects as constants
       end
       collectgarbage()
       blocks, left = left_behind(before, descriptors)
