@@ -242,11 +242,11 @@ function Stream:with(fn, ...)
 end
 
 local function name(self, get)
-  local host, port, scope = get(self)
+  local host, port = get(self)
   if host == nil then
     error(failure(self, port, "ask about"), 0)
   end
-  return host, port, scope ~= 0 and scope or nil
+  return host, port
 end
 
 ---The peer's address and port; the path for a Unix socket.

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "bind/l_stream.h"
+#include "net/sockaddr.h"
 
 static int push_nil(lua_State *L, int code) {
   lua_pushnil(L);
@@ -26,52 +27,55 @@ static int push_nil(lua_State *L, int code) {
 
 /* --- addresses ----------------------------------------------------------- */
 
-/* The address of (host, port) at idx, or of a path if port is nil. */
-static int to_address(lua_State *L, int idx, union weft_address *address) {
+union address {
+  struct sockaddr any;
+  union weft_sockaddr inet;
+  struct sockaddr_un un;
+  struct sockaddr_storage storage; /* whatever the system tells */
+};
+
+/* The address of (host, port) at idx, or of a path if port is nil: its size, or
+ * an error. */
+static int to_address(lua_State *L, int idx, union address *address) {
   size_t size;
   const char *text = luaL_checklstring(L, idx, &size);
+  lua_Number port;
+  int rc;
   if (lua_isnoneornil(L, idx + 1))
-    return weft_address_path(text, size, address);
-  if (memchr(text, '\0', size) != NULL)
+    return weft_sockaddr_path(text, size, &address->un);
+  port = weft_check_number(L, idx + 1, "the port");
+  if (memchr(text, '\0', size) != NULL || !(port >= 0 && port <= 65535))
     return UV_EINVAL;
-  return weft_address_parse(
-      text, (int)weft_check_number(L, idx + 1, "the port"), address);
+  rc = weft_sockaddr_parse(text, (int)port, &address->inet);
+  return rc == 0 ? (int)weft_sockaddr_size(&address->inet) : rc;
 }
 
-/* host port scope, or the path of a Unix socket; "" for one without a name. */
-static int push_address(lua_State *L, const union weft_address *address,
+static void push_path(lua_State *L, const struct sockaddr_un *un,
+                      socklen_t size) {
+  size_t at = offsetof(struct sockaddr_un, sun_path);
+  size_t n = size > at ? size - at : 0;
+  if (n > 0 && un->sun_path[0] != '\0')
+    n = strnlen(un->sun_path, n);
+  lua_pushlstring(L, un->sun_path, n);
+}
+
+/* host port, or the path of a Unix socket; "" for one without a name. */
+static int push_address(lua_State *L, const union address *address,
                         socklen_t size) {
-  char text[64];
+  char text[WEFT_HOST_MAX];
   if (address->any.sa_family == AF_UNIX) {
-    const struct sockaddr_un *un = (const void *)address;
-    size_t at = offsetof(struct sockaddr_un, sun_path), n;
-    n = size > at ? size - at : 0;
-    if (n > 0 && un->sun_path[0] != '\0')
-      n = strnlen(un->sun_path, n);
-    lua_pushlstring(L, un->sun_path, n);
+    push_path(L, &address->un, size);
     return 1;
   }
-  if (address->any.sa_family == AF_INET) {
-    const struct sockaddr_in *v4 = (const void *)address;
-    uv_ip4_name(v4, text, sizeof(text));
-    lua_pushstring(L, text);
-    lua_pushinteger(L, ntohs(v4->sin_port));
-    return 2;
-  }
-  if (address->any.sa_family == AF_INET6) {
-    const struct sockaddr_in6 *v6 = (const void *)address;
-    uv_ip6_name(v6, text, sizeof(text));
-    lua_pushstring(L, text);
-    lua_pushinteger(L, ntohs(v6->sin6_port));
-    lua_pushinteger(L, (lua_Integer)v6->sin6_scope_id);
-    return 3;
-  }
-  return 0;
+  weft_sockaddr_host(&address->inet, text);
+  lua_pushstring(L, text);
+  lua_pushinteger(L, weft_sockaddr_port(&address->inet));
+  return 2;
 }
 
 /* address(host, port) -> family "inet" or "inet6", or nil: not numeric */
 static int l_net_address(lua_State *L) {
-  union weft_address address;
+  union address address;
   if (to_address(L, 1, &address) < 0)
     return 0;
   lua_pushstring(L, address.any.sa_family == AF_INET    ? "inet"
@@ -143,7 +147,7 @@ static int adopt(lua_State *L, struct l_stream *s, int fd) {
 }
 
 static int bind_local(lua_State *L, int opts, int fd, int family) {
-  union weft_address address;
+  union address address;
   int size;
   lua_getfield(L, opts, "local_host");
   if (lua_isnil(L, -1)) {
@@ -164,7 +168,7 @@ static int bind_local(lua_State *L, int opts, int fd, int family) {
  * to a connection; or nil, code */
 static int l_net_connect_start(lua_State *L) {
   struct weft_loop *loop = weft_current_loop(L);
-  union weft_address address;
+  union address address;
   struct l_stream *s;
   int fd, rc, size = to_address(L, 1, &address);
   luaL_checktype(L, 3, LUA_TTABLE);
@@ -181,7 +185,7 @@ static int l_net_connect_start(lua_State *L) {
   if (rc == 0)
     rc = bind_local(L, 3, fd, address.any.sa_family);
   if (rc == 0)
-    rc = weft_socket_connect(weft_socket_of(s->stream.top), &address,
+    rc = weft_socket_connect(weft_socket_of(s->stream.top), &address.any,
                              (socklen_t)size);
   if (rc == 0 || rc == UV_EAGAIN)
     return 1;
@@ -220,7 +224,7 @@ static int l_net_fileno(lua_State *L) {
 typedef int name_function(int, struct sockaddr *, socklen_t *);
 
 static int push_name(lua_State *L, int fd, name_function *get) {
-  union weft_address address;
+  union address address;
   socklen_t size = sizeof(address);
   if (fd < 0)
     return push_nil(L, fd);
@@ -317,7 +321,7 @@ static int set_listen_options(lua_State *L, int opts, int fd, int family) {
 
 /* listen(host or path, port or nil, opts) -> listener, or nil, code */
 static int l_net_listen(lua_State *L) {
-  union weft_address address;
+  union address address;
   struct l_listener *listener;
   int fd, rc, size = to_address(L, 1, &address);
   luaL_checktype(L, 3, LUA_TTABLE);

@@ -45,6 +45,19 @@ int weft_sockaddr_parse(const char *host, int port,
   return scope != NULL ? parse_scope(scope + 1, &address->v6.sin6_scope_id) : 0;
 }
 
+int weft_sockaddr_path(const char *path, size_t size,
+                       struct sockaddr_un *address) {
+  int is_abstract = size > 0 && path[0] == '\0';
+  memset(address, 0, sizeof(*address));
+  if (size == 0 || (!is_abstract && memchr(path, '\0', size) != NULL))
+    return UV_EINVAL;
+  if (size + !is_abstract > sizeof(address->sun_path))
+    return UV_ENAMETOOLONG;
+  address->sun_family = AF_UNIX;
+  memcpy(address->sun_path, path, size);
+  return (int)(offsetof(struct sockaddr_un, sun_path) + size + !is_abstract);
+}
+
 socklen_t weft_sockaddr_size(const union weft_sockaddr *address) {
   return address->any.sa_family == AF_INET ? sizeof(address->v4)
                                            : sizeof(address->v6);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * net/sockaddr.h: numeric addresses as text and as what sockets take.
+ * net/sockaddr.h: numeric addresses and paths as text and as what sockets take.
  *
  * Owns nothing, looks nothing up but the names of interfaces. Knows no Lua.
  */
@@ -8,7 +8,9 @@
 #define WEFT_NET_SOCKADDR_H
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 union weft_sockaddr {
   struct sockaddr any;
@@ -22,6 +24,13 @@ union weft_sockaddr {
  * 0; UV_EINVAL: not numeric; UV_ENODEV: there is no such interface. */
 int weft_sockaddr_parse(const char *host, int port,
                         union weft_sockaddr *address);
+
+/* The path of a Unix socket, of `size` bytes, to *address: the address' size,
+ * or UV_EINVAL, UV_ENAMETOOLONG. A first byte of 0 is Linux's abstract name
+ * space.
+ */
+int weft_sockaddr_path(const char *path, size_t size,
+                       struct sockaddr_un *address);
 
 /* The size that system calls want to know. */
 socklen_t weft_sockaddr_size(const union weft_sockaddr *address);

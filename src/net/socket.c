@@ -193,12 +193,12 @@ static int socket_shutdown(struct weft_filter *filter) {
 /* --- connecting ---------------------------------------------------------- */
 
 int weft_socket_connect(struct weft_socket *socket,
-                        const union weft_address *address, socklen_t size) {
+                        const struct sockaddr *address, socklen_t size) {
   int rc;
   if (socket->fd < 0)
     return UV_EBADF;
   do
-    rc = connect(socket->fd, &address->any, size);
+    rc = connect(socket->fd, address, size);
   while (rc != 0 && errno == EINTR);
   if (rc == 0)
     return 0;

@@ -14,11 +14,6 @@
 
 #include "net/filter.h"
 
-union weft_address {
-  struct sockaddr any;
-  struct sockaddr_storage storage;
-};
-
 struct weft_socket;
 
 /* Makes a filter of an open descriptor, which it owns from then on, also when
@@ -36,7 +31,7 @@ int weft_socket_open(int family, int type);
 /* Starts connecting: 0 done, UV_EAGAIN: weft_filter_connect tells, or an error.
  */
 int weft_socket_connect(struct weft_socket *socket,
-                        const union weft_address *address, socklen_t size);
+                        const struct sockaddr *address, socklen_t size);
 
 /* For one that listens: `on_ready` is called with `listener` when a connection
  * has come, once after each weft_filter_want. */
@@ -49,15 +44,6 @@ int weft_socket_cloexec(int fd);
 
 /* Accepts a connection: its descriptor; UV_EAGAIN; or an error. */
 int weft_socket_accept(struct weft_socket *socket);
-
-/* Numeric address ("127.0.0.1", "fe80::1%eth0", "::") and port to *address; its
- * size, or UV_EINVAL. */
-int weft_address_parse(const char *host, int port, union weft_address *address);
-
-/* Path of a Unix socket, of `size` bytes: the address' size, or UV_EINVAL /
- * UV_ENAMETOOLONG. A first byte of 0 is Linux's abstract name space. */
-int weft_address_path(const char *path, size_t size,
-                      union weft_address *address);
 
 /* The chain's way to the socket at its bottom; NULL if that is none. */
 struct weft_socket *weft_socket_of(struct weft_filter *filter);
