@@ -83,7 +83,7 @@ layers.lua = {
   { "weft.tls" },
   { "weft.net" },
   { "weft.server" },
-  { "weft.inspect" },
+  { "weft.inspect", "weft.reports" },
   { "weft.loop" },
   { "weft.file" },
   { "weft.watch" },

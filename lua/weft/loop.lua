@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- weft.loop: the methods of event loops, and what they do with errors nobody caught.
+-- weft.loop: the methods of event loops.
 --
 -- Owns: run_until_complete and its deadlock report, the exception handler, signal
 -- handlers, the default loop. The turn itself is in src/loop/loop.c.
@@ -10,6 +10,7 @@ local errors = require "weft.error"
 local await = require "weft.await"
 local options = require "weft.options"
 local inspect = require "weft.inspect"
+local reports = require "weft.reports"
 
 local raise = errors.raise
 
@@ -27,83 +28,6 @@ local Loop = {}
 local Handle = {}
 
 --- errors nobody caught --------------------------------------------------------
-
--- No tail call: if `fn` yields, it is made to raise at the next instruction of Lua, which
--- must be within the pcall.
-local function call(fn, ...)
-  fn(...)
-  return true
-end
-
-local function call_exception_handler(loop, context)
-  local handler = core.loop_root(loop).exception_handler
-  if not handler then
-    return loop:default_exception_handler(context)
-  end
-  local ok, e = pcall(call, handler, loop, context)
-  if not ok then
-    loop:default_exception_handler({ message = "error in the exception handler",
-      exception = errors.wrap(e) })
-    loop:default_exception_handler(context)
-  end
-end
-
-local function report_lost(loop, extra)
-  local owner, e = extra.owner, extra[1]
-  local is_task = core.kind_of(owner) == "task"
-  errors.attribute(e, owner)
-  call_exception_handler(loop, {
-    message = (is_task and "the error of a task was never retrieved: "
-      or "the error of a future was never retrieved: ") .. errors.name_of(owner),
-    exception = errors.wrap(e),
-    task = is_task and owner or nil,
-    future = not is_task and owner or nil,
-    traceback = errors.failure_text(owner),
-  })
-end
-
--- What weft.core reports; see weft_loop_report. Runs outside any task.
-local reports = {}
-
-function reports.callback(loop, handle, e, co)
-  local _, _, fn = core.callback_state(handle)
-  call_exception_handler(loop, {
-    message = "error in a callback defined at " .. errors.defined_at(fn),
-    exception = errors.wrap(e), handle = handle, traceback = debug.traceback(co),
-  })
-end
-
-function reports.unretrieved(loop, extra)
-  report_lost(loop, extra)
-end
-
-function reports.lost(loop)
-  local root = core.loop_root(loop)
-  local lost = root.lost
-  root.lost = nil
-  for _, extra in ipairs(lost) do
-    report_lost(loop, extra)
-  end
-end
-
-function reports.slow(loop, is_task, id, seconds)
-  local what = is_task and "Task-" .. id or "a callback"
-  for _, task in ipairs(is_task and core.loop_tasks(loop) or {}) do
-    if core.id(task) == id then
-      what = tostring(task)
-    end
-  end
-  call_exception_handler(loop, { message = ("%s ran for %.3f s without waiting")
-    :format(what, seconds), duration = seconds })
-end
-
-function reports.wakeup(loop)
-  local ok, e = pcall(call, core.loop_root(loop).wakeup)
-  if not ok then
-    call_exception_handler(loop, { message = "error in the function given to on_wakeup",
-      exception = errors.wrap(e) })
-  end
-end
 
 ---Sets what is called for errors that nobody caught: `fn(loop, context)`, the context having
 ---`message` and, where they apply, `exception`, `task`, `future`, `handle`, `traceback`. nil
@@ -125,7 +49,7 @@ end
 ---Calls the exception handler. An error in it goes to `loop:default_exception_handler`.
 ---@param context table
 function Loop:call_exception_handler(context)
-  call_exception_handler(self, options.expect(context, "table", "the context"))
+  reports.call_exception_handler(self, options.expect(context, "table", "the context"))
 end
 
 ---What happens without an exception handler: the context goes to stderr.
@@ -201,8 +125,8 @@ function Loop:close()
   local state = core.loop_state(self)
   if state == "open" then
     for _, task in ipairs(core.loop_tasks(self)) do
-      call_exception_handler(self, { message = "the loop was closed before a task had ended: "
-        .. inspect._describe(task), task = task })
+      reports.call_exception_handler(self, { task = task,
+        message = "the loop was closed before a task had ended: " .. inspect._describe(task) })
     end
     local root = core.loop_root(self)
     if root.lost then
