@@ -321,6 +321,9 @@ local function check_server_options(opts)
   if opts.reuse_port ~= nil then
     options.expect(opts.reuse_port, "boolean", "start_server: reuse_port")
   end
+  if opts.handshake_timeout ~= nil then
+    options.number(opts.handshake_timeout, "start_server: handshake_timeout", 0)
+  end
 end
 
 -- A copy of the options, with the default address: what only this machine can reach.

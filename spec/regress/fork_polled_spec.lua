@@ -4,9 +4,16 @@
 
 local cc = require "spec.c.cc"
 
+local certs = require "spec.tls_certs"
+
 -- The parent has a task that waits for `wait`; the child ends; `act` makes the wait end.
-local function survives(wait, act, ending)
-  local text, status = cc.script([[
+local function survives(wait, act, ending, is_tls)
+  local client, server = "nil", "nil"
+  if is_tls then
+    client = ("{ ca_file = %q }"):format(certs.path "root.pem")
+    server = ("{ cert = %q, key = %q }"):format(certs.path "b.pem", certs.path "b.key")
+  end
+  local text, status = cc.script(("local CLIENT, SERVER = %s, %s\n"):format(client, server) .. [[
     local loop = weft.new_event_loop()
     weft.set_event_loop(loop)
     loop:set_exception_handler(function() end)
@@ -17,9 +24,10 @@ local function survives(wait, act, ending)
       local server = weft.start_server(function(other)
         peer = peer or other
         weft.event():wait()
-      end)
+      end, { tls = SERVER })
       local server_host, server_port = server:getsockname()
-      stream = weft.open_connection { host = server_host, port = server_port }
+      stream = weft.open_connection { host = server_host, port = server_port, tls = CLIENT,
+        server_hostname = CLIENT and "localhost" or nil }
       while not peer do
         weft.sleep(0)
       end
@@ -59,6 +67,12 @@ describe("a socket that the parent of a fork waits for", function()
   it("hears of bytes, however the child ends", function()
     for _, ending in ipairs(ENDINGS) do
       survives("stream:read(5)", "peer:write('hello')", ending)
+    end
+  end)
+
+  it("hears no goodbye that TLS says in the child", function()
+    for _, ending in ipairs(ENDINGS) do
+      survives("stream:read(5)", "peer:write('hello')", ending, true)
     end
   end)
 end)

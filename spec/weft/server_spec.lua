@@ -268,7 +268,8 @@ describe("a server", function()
       { path = 5 }, { path = "/tmp/x", port = 1 }, { backlog = "x" }, { backlog = 0 },
       { backlog = 1.5 },
       { backlog = -1 }, { backlog = 1e6 }, { max_connections = 0 }, { max_connections = "x" },
-      { max_connections = 1.5 }, { keepalive = "x" }, { delay = 1 }, { reuse_port = 1 } } do
+      { max_connections = 1.5 }, { keepalive = "x" }, { delay = 1 }, { reuse_port = 1 },
+      { handshake_timeout = "1" }, { handshake_timeout = -1 } } do
       local ok, e = pcall(weft.start_server, echo, bad)
       assert.is_false(ok, next(bad))
       assert.is_true(weft.is_error(e, "type"), next(bad) .. ": " .. tostring(e))

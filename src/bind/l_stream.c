@@ -54,8 +54,12 @@ void weft_stream_attach(struct l_stream *s, struct weft_filter *top) {
 }
 
 void weft_stream_detach(struct l_stream *s) {
+  struct weft_socket *socket;
   if (s->stream.top == NULL || weft_loop_separate(s->loop) != 0)
     return;
+  socket = weft_socket_of(s->stream.top);
+  if (s->loop->is_separate && socket != NULL)
+    weft_socket_sever(socket); /* TLS says goodbye: not for the parent */
   weft_stream_close(&s->stream);
   free_bufs(s);
 }

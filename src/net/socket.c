@@ -278,6 +278,10 @@ void weft_socket_listen(struct weft_socket *socket,
   socket->bottom.listener = listener;
 }
 
+void weft_socket_sever(struct weft_socket *socket) {
+  close_fd(socket);
+}
+
 int weft_socket_cloexec(int fd) {
   return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : error_of(errno);
 }

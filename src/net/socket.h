@@ -39,6 +39,10 @@ void weft_socket_listen(struct weft_socket *socket,
                         void (*on_ready)(void *listener, int events),
                         void *listener);
 
+/* Closes the descriptor, the chain above being as it was: what it still wants
+ * to say to the peer is not said. For a process that has only a copy of it. */
+void weft_socket_sever(struct weft_socket *socket);
+
 /* Keeps a descriptor from children. 0 or an error. */
 int weft_socket_cloexec(int fd);
 
