@@ -538,9 +538,13 @@ end)
 describe("/etc/hosts", function()
   it("comes before the name servers", support.run(function()
     local known
-    for line in io.lines("/etc/hosts") do
+    local file = io.open("/etc/hosts") -- a container may have none: "localhost" is known anyway
+    for line in file and file:lines() or function() end do
       local address, name = line:match("^(%d+%.%d+%.%d+%.%d+)%s+([%w-]+)")
       known = known or name and not name:find("localhost", 1, true) and { address, name }
+    end
+    if file then
+      file:close()
     end
     known = known or { "127.0.0.1", "localhost" }
     dns_server.with({}, function(server)
