@@ -71,6 +71,7 @@ layers.lua = {
   { "weft.peek" },
   { "weft.error" },
   { "weft.options" },
+  { "weft.url.*" },
   { "weft.await" },
   { "weft.coroutines" },
   { "weft.task" },

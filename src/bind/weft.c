@@ -151,5 +151,6 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_process(L);
   weft_open_tty(L);
   weft_open_watch(L);
+  weft_open_idna(L);
   return 1;
 }
