@@ -29,8 +29,8 @@ local SPECIAL = parser.SPECIAL
 -- Longer texts are no URLs: browsers take up to 2 MiB, data: URLs in pages included.
 local MAX_LENGTH = 2 * 1024 * 1024
 
--- How much of a URL an error quotes.
-local QUOTED = 200
+-- How much of a URL, and of its part at fault, an error quotes.
+local QUOTED, QUOTED_PART = 200, 60
 
 ---A URL. Its fields cannot be assigned; `set` changes them. Two URLs are equal when their `href`
 ---is, and `tostring` gives that.
@@ -53,16 +53,16 @@ local Class = { __name = "weft.url.URL" }
 
 --- errors ------------------------------------------------------------------------------
 
-local function quoted(text)
-  text = #text > QUOTED and sub(text, 1, QUOTED) .. "…" or text
+local function quoted(text, most)
+  text = #text > most and sub(text, 1, most) .. "…" or text
   return (gsub(text, "[%z\1-\31\127]", function(c)
     return ("\\x%02X"):format(c:byte())
   end))
 end
 
 local function invalid(text, part, why, what)
-  errors.raise("type", ("invalid URL \"%s\": the %s %s%s"):format(quoted(text), part,
-    what and ("'%s' "):format(quoted(what)) or "", why),
+  errors.raise("type", ("invalid URL \"%s\": the %s %s%s"):format(quoted(text, QUOTED), part,
+    what and ("'%s' "):format(quoted(what, QUOTED_PART)) or "", why),
     { code = "invalid_url", url = text, part = part })
 end
 
@@ -106,8 +106,8 @@ local OPTIONS = { encoding = true }
 
 ---Parses a URL, or a reference that is relative to `base`. Spaces around it, and tabs and
 ---newlines in it, are not part of it. Bytes that are not UTF-8 are kept, as %XX, everywhere but
----in hosts. `encoding` is for links in documents that are not in UTF-8: the query is encoded in
----it (by iconv), as browsers do.
+---in hosts. `encoding` is for links in documents that are not in UTF-8, "windows-1251" and the
+---like: the link is given in UTF-8, and its query is encoded in that, as browsers do.
 ---
 ---Raises `type`, code "invalid_url", if it is none: `part` ("scheme", "host", "port", …) and the
 ---message tell what is wrong; `limit`, code "url_too_long", above 2 MiB.
@@ -124,7 +124,6 @@ function M.parse(text, base, opts)
     encoding = options.check(opts, OPTIONS, "url.parse").encoding
     if encoding ~= nil then
       options.expect(encoding, "string", "encoding")
-      encoding = not find(encoding:lower(), "^utf%-?8$") and encoding or nil
     end
   end
   return new(text, base_of(base), encoding)

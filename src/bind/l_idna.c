@@ -47,7 +47,8 @@ static int l_idna_lookup(lua_State *L) {
     lua_pushstring(L, name_of(rc));
     return 2;
   }
-  /* A copy on the stack: lua_pushstring may raise, and `ascii` is to be freed. */
+  /* A copy on the stack: lua_pushstring may raise, and `ascii` is to be freed.
+   */
   strcpy(text, (const char *)ascii);
   idn2_free(ascii);
   lua_pushstring(L, text);

@@ -152,5 +152,6 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_tty(L);
   weft_open_watch(L);
   weft_open_idna(L);
+  weft_open_encode(L);
   return 1;
 }

@@ -19,7 +19,7 @@ local FORBIDDEN_DOMAIN = "[%z\1-\32#/:<>?@%[\\%]^|%%\127]"
 local function forbidden(s, at)
   local c = sub(s, at, at)
   return ("has a character that no host may have, %s"):format(
-    find(c, "[!-~]") and ("'%s'"):format(c) or ("byte %d"):format(byte(c)))
+    find(c, "[ -~]") and ("'%s'"):format(c) or ("byte %d"):format(byte(c)))
 end
 
 --- IPv4 ------------------------------------------------------------------------------

@@ -242,6 +242,7 @@ local WHY = {
   LEADING_COMBINING = "has a label that begins with a combining character",
   BIDI = "mixes writing directions as no domain may",
   UNASSIGNED = "has a character that libidn2 does not know",
+  INVALID_NONTRANSITIONAL = "has an 'xn--' label that stands for no label",
 }
 
 -- The ASCII form of a domain of Unicode labels; nil and why.
@@ -256,11 +257,13 @@ local function looked_up(domain)
   end
   local text, hidden = disguised(points)
   if #hidden > 0 then
-    ascii, code = core.idna_lookup(text)
+    local again
+    ascii, again = core.idna_lookup(text)
     ascii = ascii and revealed(ascii, hidden)
     if ascii then
       return ascii
     end
+    code = again or code
   end
   return nil, WHY[code] or ("is no internationalized domain (libidn2 says %s)"):format(code or "?")
 end

@@ -172,19 +172,58 @@ end
 
 --- other encodings -----------------------------------------------------------------
 
--- `s`, UTF-8, in another encoding (a name that iconv knows), then as %XX: the query of a URL
--- in a document that is not UTF-8. What the encoding lacks becomes "&#N;", in %XX.
-function M._encode_as(s, set, encoding)
-  local pieces, why = core.text_encode(utf8_text(s), encoding)
-  if not pieces then
-    return nil, why
-  end
-  for i = 1, #pieces do
+-- Names of the Encoding Standard for which iconv has another one.
+local ICONV = {
+  big5 = "BIG5-HKSCS", ["euc-kr"] = "CP949", shift_jis = "CP932",
+  ["iso-8859-8-i"] = "ISO-8859-8", ["windows-874"] = "CP874", ["x-mac-cyrillic"] = "MAC-UK",
+}
+
+-- Encodings that no text is sent in: UTF-8 is, in their place.
+local NOT_SENT = { ["utf-8"] = true, utf8 = true, ["utf-16le"] = true, ["utf-16be"] = true,
+  ["utf-16"] = true, replacement = true }
+
+-- `s` in an encoding that iconv knows, as %XX; nil if it knows none of that name.
+local function encode_by(s, set, name)
+  local pieces = core.text_encode(s, name)
+  for i = 1, pieces and #pieces or 0 do
     local piece = pieces[i]
     pieces[i] = type(piece) == "string" and encode(piece, set)
       or ("%%26%%23%d%%3B"):format(piece)
   end
-  return table.concat(pieces)
+  return pieces and table.concat(pieces)
+end
+
+-- The same around the private character U+E5E5, which the Standard's Chinese encoders refuse,
+-- and iconv's do not.
+local function encode_chinese(s, set, name)
+  local parts = {}
+  for part in (s .. "\238\151\165"):gmatch("(.-)\238\151\165") do
+    parts[#parts + 1] = encode_by(part, set, name)
+  end
+  return parts[1] and table.concat(parts, "%26%2358853%3B")
+end
+
+-- `s`, UTF-8, in another encoding (by its name in the Encoding Standard, or iconv's), as %XX:
+-- the query of a URL in a document that is not UTF-8. What the encoding lacks becomes "&#N;",
+-- in %XX. nil and why for an unknown encoding.
+function M._encode_as(s, set, encoding)
+  local name, encoded = encoding:lower(), nil
+  if NOT_SENT[name] then
+    return encode(s, set)
+  end
+  s = utf8_text(s)
+  if name == "iso-2022-jp" then -- the controls by which it would switch its own state
+    s = gsub(s, "[\14\15\27]", "\239\191\189")
+  end
+  if name == "gbk" or name == "gb2312" or name == "gb18030" then
+    encoded = encode_chinese(s, set, name == "gb2312" and "GBK" or name)
+  elseif find(name, "^[0-9a-z]") then
+    encoded = encode_by(s, set, ICONV[name] or name)
+  end
+  if not encoded then
+    return nil, ("cannot be in the encoding '%s', which iconv does not know"):format(encoding)
+  end
+  return encoded
 end
 
 return M

@@ -108,6 +108,9 @@ local Params = {}
 -- By name: a string, or a list of them where the name is there more than once; it is made at
 -- the first use.
 function Params.__index(list, name)
+  if type(name) ~= "string" then
+    return nil
+  end
   local map = {}
   for _, pair in ipairs(list) do
     local key, value = pair[1], pair[2]
