@@ -41,7 +41,7 @@ local QUOTED, QUOTED_PART = 200, 60
 ---@field password string "" for none
 ---@field host string? with the port, if there is one; nil as in "mailto:a@b"
 ---@field hostname string? without the port; an IPv6 address is in brackets
----@field host_kind string? "domain", "ipv4", "ipv6", "opaque" (of a scheme unknown to browsers) or "empty"
+---@field host_kind string? "domain", "ipv4", "ipv6", "opaque" (of another scheme) or "empty"
 ---@field port integer? nil for none and for the scheme's default
 ---@field path string
 ---@field query string? without "?"; nil for none, "" where there is only the "?"
@@ -82,7 +82,7 @@ local function is_url(value)
 end
 
 local function new(text, base, encoding)
-  local u, part, why, what = parser.parse({}, check_text(text, "the URL"), base, encoding)
+  local u, part, why, what = parser.parse(check_text(text, "the URL"), base, encoding)
   if not u then
     invalid(text, part, why, what)
   end
@@ -137,12 +137,12 @@ function M.can_parse(text, base)
   check_text(text, "the URL")
   local record
   if base ~= nil and not is_url(base) then
-    record = parser.parse({}, check_text(base, "the base URL"))
+    record = parser.parse(check_text(base, "the base URL"))
     if not record then
       return false
     end
   end
-  return parser.parse({}, text, record or base) ~= nil
+  return parser.parse(text, record or base) ~= nil
 end
 
 ---The URL, as text, that a reference means in a document at `base`.
@@ -167,7 +167,7 @@ local function origin(u)
   if SPECIAL[scheme] then
     return scheme .. "://" .. u._hostname .. (u._port and ":" .. u._port or "")
   elseif scheme == "blob" then
-    local inner = parser.parse({}, u._path)
+    local inner = parser.parse(u._path)
     if inner and (inner._scheme == "http" or inner._scheme == "https") then
       return origin(inner)
     end

@@ -185,7 +185,18 @@ end
 
 --- hosts -----------------------------------------------------------------------------
 
+-- Whether a host is a domain as it is: most are. Nothing to decode, to lower, to refuse, and a
+-- last letter that no number ends with.
+local function is_plain(s)
+  local last = byte(s, -1)
+  return last and last > 102 and last ~= 120 and not find(s, "[^a-z0-9.-]")
+    and not find(s, "xn--", 1, true)
+end
+
 local function domain(input)
+  if is_plain(input) then
+    return input
+  end
   local s = decode(input)
   if find(s, "[\128-\255]") or find(s, "[xX][nN]%-%-") then
     local why

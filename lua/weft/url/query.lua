@@ -135,8 +135,9 @@ function M.decode_query(query)
   local list, n = {}, 0
   for piece in gmatch(query, "[^&]+") do
     local at = find(piece, "=", 1, true)
+    local name, value = at and sub(piece, 1, at - 1) or piece, at and sub(piece, at + 1) or ""
     n = n + 1
-    list[n] = { plain(at and sub(piece, 1, at - 1) or piece), at and plain(sub(piece, at + 1)) or "" }
+    list[n] = { plain(name), plain(value) }
   end
   return setmetatable(list, Params)
 end
