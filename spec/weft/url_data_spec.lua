@@ -169,7 +169,7 @@ describe("random texts", function()
     local known = { url.parse("http://h/a/b?q"), url.parse("file:///c:/x"), url.parse("foo:bar"),
       url.parse("foo://h") }
     local count = 0
-    for _ = 1, support.rounds(20000) do
+    for _ = 1, support.rounds(8000) do
       local text, base = random_text(random), known[random(#known + 1)]
       local ok, u = pcall(url.parse, text, base)
       local what = ("%q to %s"):format(text, tostring(base))
@@ -182,14 +182,14 @@ describe("random texts", function()
       end
       assert.equal(ok, url.can_parse(text, base), what)
     end
-    assert.is_true(count > support.rounds(20000) / 4)
+    assert.is_true(count > support.rounds(8000) / 4)
   end))
 
   it("are set or refused, and what results is a URL", support.outside(function()
     local random = generator(4711)
     local starts = { "http://u:p@h:1/a?q#f", "file:///c:/x", "file://h/", "foo:bar", "foo://h/a",
       "foo:/a", "foo:///", "https://[::1]/", "data:x ?y" }
-    for _ = 1, support.rounds(3000) do
+    for _ = 1, support.rounds(1500) do
       local u = url.parse(starts[random(#starts)])
       for _ = 1, random(6) do
         local name, value, before = NAMES[random(#NAMES)], random_text(random), u.href
@@ -203,7 +203,7 @@ describe("random texts", function()
 
   it("come back from queries and from %XX", support.outside(function()
     local random = generator(99)
-    for _ = 1, support.rounds(5000) do
+    for _ = 1, support.rounds(2000) do
       local name, value = random_text(random), random_text(random)
       assert.equal(value, url.percent_decode(url.percent_encode(value)))
       local query = url.encode_query({ { name, value }, { value, name } })
