@@ -161,12 +161,25 @@ local function each_label(domain)
   return (domain .. "."):gmatch("([^.]*)%.")
 end
 
--- The domain with its "xn--" labels decoded; nil and why if one cannot be.
+-- The Punycode of an "xn--" label: what other characters it has must be mapped to ASCII.
+local function punycode_of(label)
+  local text = lower(sub(label, 5))
+  if find(text, "[\128-\255]") then
+    text = core.idna_lookup(text) or ""
+  end
+  return not find(text, "^xn%-%-") and text or ""
+end
+
+-- The domain with its "xn--" labels decoded, and with these in ASCII; nil and why if one
+-- cannot be.
 local function decoded(domain)
-  local labels = {}
+  local labels, ascii = {}, {}
   for label in each_label(domain) do
+    ascii[#ascii + 1] = label
     if find(label, "^[xX][nN]%-%-") then
-      local points = decode(lower(sub(label, 5)))
+      local text = punycode_of(label)
+      local points = decode(text)
+      ascii[#ascii] = "xn--" .. text
       if not points or #points == 0 then
         return nil, ("has the label '%s', which is no Punycode"):format(sub(label, 1, 63))
       end
@@ -177,7 +190,7 @@ local function decoded(domain)
     end
     labels[#labels + 1] = label
   end
-  return table.concat(labels, ".")
+  return table.concat(labels, "."), table.concat(ascii, ".")
 end
 
 -- Whether a character that IDNA2008 does not know is one that UTS #46 allows: libidn2 maps
@@ -224,13 +237,16 @@ local function revealed(ascii, hidden)
       if c == STAND_IN then
         taken = taken + 1
         points[i] = hidden[taken]
+        if not points[i] then
+          return nil
+        end
       end
-      is_ascii = is_ascii and points[i] and points[i] < 128
+      is_ascii = is_ascii and points[i] < 128
+    end
+    if points[1] == 120 and points[2] == 110 and points[3] == 45 and points[4] == 45 then
+      return nil -- "xn--" that was hidden from libidn2
     end
     label = is_ascii and string.char((table.unpack or unpack)(points)) or "xn--" .. encode(points)
-    if is_ascii and find(label, "^xn%-%-") or find(label, "^xn%-%-xn%-%-") then
-      return nil
-    end
     labels[#labels + 1] = label
   end
   return taken == #hidden and table.concat(labels, ".") or nil
@@ -301,13 +317,12 @@ function M.to_ascii(domain)
   elseif not has_ace then
     return looked_up(text)
   end
-  local unicode, why = decoded(text)
+  local unicode, before = decoded(text)
   if not unicode then
-    return nil, why
+    return nil, before
   end
-  local ascii
-  ascii, why = looked_up(unicode)
-  if ascii and not kept(text, ascii) then
+  local ascii, why = looked_up(unicode)
+  if ascii and not kept(before, ascii) then
     return nil, "has an 'xn--' label that stands for no label"
   end
   return ascii, why
