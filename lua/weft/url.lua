@@ -371,14 +371,12 @@ function SETTERS.pathname(u, value)
 end
 
 function SETTERS.search(u, value)
-  value = gsub(value, "^%?", "", 1)
-  u._query = value ~= "" and parser.parse_query(u._scheme, value) or nil
+  u._query = value ~= "" and parser.parse_query(u._scheme, gsub(value, "^%?", "", 1)) or nil
   return true
 end
 
 function SETTERS.hash(u, value)
-  value = gsub(value, "^#", "", 1)
-  u._fragment = value ~= "" and parser.parse_fragment(value) or nil
+  u._fragment = value ~= "" and parser.parse_fragment(gsub(value, "^#", "", 1)) or nil
   return true
 end
 
@@ -424,8 +422,9 @@ function URL:with_query(params)
   if type(params) == "table" then
     params = query.encode_query(params)
   end
+  params = options.expect(params == nil and "" or params, "string", "the query")
   local made = copy(self)
-  made:set("search", params ~= nil and "?" .. options.expect(params, "string", "the query") or nil)
+  made:set("search", params ~= "" and "?" .. params or "")
   return made
 end
 

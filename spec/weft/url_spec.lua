@@ -352,11 +352,12 @@ describe("set", function()
       { "search", "http://h/?a#f", "b c'#", "http://h/?b%20c%27%23#f" },
       { "search", "http://h/", "??x", "http://h/??x" }, { "search", "http://h/?a", "",
       "http://h/" },
-      { "search", "http://h/?a", "?", "http://h/" }, { "search", "http://h/?a", nil, "http://h/" },
+      { "search", "http://h/?a", "?", "http://h/?" }, { "search", "http://h/?a", nil, "http://h/" },
       { "search", "foo:x", "'a\nb", "foo:x?'ab" },
       { "hash", "http://h/#a", "b c", "http://h/#b%20c" }, { "hash", "http://h/", "##x",
       "http://h/##x" },
-      { "hash", "http://h/#a", "", "http://h/" }, { "hash", "mailto:a", "x", "mailto:a#x" },
+      { "hash", "http://h/#a", "", "http://h/" },
+      { "hash", "http://h/", "#", "http://h/#" }, { "hash", "mailto:a", "x", "mailto:a#x" },
       { "href", "http://h/#a", "foo:x", "foo:x" }, { "href", "foo:x?q", "http://u:p@g:1/?#",
       "http://u:p@g:1/?#" },
     }) do
@@ -438,6 +439,7 @@ describe("queries", function()
     assert.equal("http://h/?q%27#f", u:with_query("q'").href)
     assert.equal("http://h/#f", u:with_query(nil).href)
     assert.equal("http://h/#f", u:with_query({}).href)
+    assert.equal("http://h/#f", u:with_query("").href)
     assert.equal("http://h/?a=1#f", u.href)
     support.raises("type", u.with_query, u, 1)
   end))
@@ -558,6 +560,7 @@ if core.idna_lookup then
         "http://xn-----via.de/" },
         { "http://ä!b", "http://xn--!b-uia/" }, { "http://א☃ב", "http://xn--4dbc938v/" },
         { "http://ꜗ☃", "http://xn--n3h9238b/" }, { "http://ab--☃", "http://xn--ab---8g3b/" },
+        { "http://☃xn--a", "http://xn--xn--a-ib1c/" }, { "http://☃¾", false },
       })
     end))
 
@@ -567,7 +570,9 @@ if core.idna_lookup then
         { "http://XN--Bcher-KVA.de", "http://xn--bcher-kva.de/" },
         { "http://xn--n3h.net", "http://xn--n3h.net/" }, { "http://xn--n3h。☃",
         "http://xn--n3h.xn--n3h/" },
-        { "http://axn--b.x", "http://axn--b.x/" },
+        { "http://axn--b.x", "http://axn--b.x/" }, { "http://xn--zcaⅧ", "http://xn--zcaviii/" },
+        { "http://xn--xn--n3h", "http://xn--xn--n3h/" },
+        { "http://xn--a!xn--bcher-kva", false },
         { "http://xn--.x", false }, { "http://xn--a", false }, { "http://xn--a-.x", false },
         { "http://xn--☃.x", false }, { "http://xn--0000h", false }, { "http://xn--zca.xn--%",
         false },

@@ -166,8 +166,9 @@ local function punycode_of(label)
   local text = lower(sub(label, 5))
   if find(text, "[\128-\255]") then
     text = core.idna_lookup(text) or ""
+    return find(text, "xn--", 1, true) and "" or text
   end
-  return not find(text, "^xn%-%-") and text or ""
+  return text
 end
 
 -- The domain with its "xn--" labels decoded, and with these in ASCII; nil and why if one
@@ -193,14 +194,14 @@ local function decoded(domain)
   return table.concat(labels, "."), table.concat(ascii, ".")
 end
 
--- Whether a character that IDNA2008 does not know is one that UTS #46 allows: libidn2 maps
--- before it looks at hyphens, and at those before it looks for what is disallowed.
+-- Whether a character is one that UTS #46 allows as it is, and only IDNA2008 does not: for a
+-- label that is in ASCII already, libidn2 looks at the former first. (The few that UTS #46 maps
+-- to such ones, fractions for instance, are refused: what they are mapped to is not told.)
 local function is_symbol(c)
-  local text = utf8_char(c)
-  local _, code = core.idna_lookup("a" .. text)
+  local _, code = core.idna_lookup("a" .. utf8_char(c))
   if code == "DISALLOWED" then
-    _, code = core.idna_lookup("ab--" .. text)
-    return code == "2HYPHEN"
+    _, code = core.idna_lookup("xn--" .. encode({ c }))
+    return code == "DISALLOWED"
   end
   return code == "CONTEXTO"
 end
