@@ -34,9 +34,10 @@ LUA_PC ?= $(VM)
 # Empty for what is installed; see the targets below for who uses which.
 FLAVOUR ?=
 
-# Optional libraries to do without, though they are installed: WITHOUT=cares.
+# Optional libraries to do without, though they are installed: cares, idn2.
 WITHOUT ?=
-BUILD := build/$(VM)$(FLAVOUR:%=-%)$(WITHOUT:%=-without-%)
+NONE :=
+BUILD := build/$(VM)$(FLAVOUR:%=-%)$(subst $(NONE) ,,$(WITHOUT:%=-without-%))
 
 # What is installed: calls into Lua's library without a detour, and, where the
 # compiler can, inlining across files, all of them at once; together a tenth of
@@ -76,14 +77,19 @@ LUA_CFLAGS = $(eval LUA_CFLAGS := \
 LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
   $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
 LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
-LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(CARES_PC)
+LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(CARES_PC) $(IDN2_PC)
 
 # Built in where it is found. 1.16 has ares_getaddrinfo, with times to live.
 CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
   $(PKG_CONFIG) --exists "libcares >= 1.16" && echo libcares)))$(CARES_PC)
 
+# Built in where it is found. 2.0.5 maps by UTS #46.
+IDN2_PC = $(eval IDN2_PC := $$(if $$(filter idn2,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists "libidn2 >= 2.0.5" && echo libidn2)))$(IDN2_PC)
+
 WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
   -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(if $(CARES_PC),-DWEFT_WITH_CARES) \
+  $(if $(IDN2_PC),-DWEFT_WITH_IDN2) \
   $(CFLAGS) $(FLAGS_$(FLAVOUR))
 
 # Programs of their own (fuzz targets, *_main.c) are not part of the module.
@@ -131,6 +137,8 @@ libraries:
 	    "what it is" >&2; exit 1; }
 	@$(if $(CARES_PC),:,echo "weft: without c-ares: names are looked up in" \
 	  "libuv's threads, a few at a time" >&2)
+	@$(if $(IDN2_PC),:,echo "weft: without libidn2: URLs have hosts in ASCII" \
+	  "only" >&2)
 
 # ---- What must be installed -----------------------------------------------
 
@@ -234,7 +242,7 @@ check-c:
 	@set -e; for lua in luajit lua5.4; do for cc in gcc clang; do \
 	  $(MAKE) objects LUA=$$lua CC=$$cc FLAVOUR=werror-$$cc; \
 	done; done
-	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc WITHOUT=cares
+	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc WITHOUT="cares idn2"
 
 C_FILES = $(shell find src spec/fuzz -name '*.[ch]' 2>/dev/null)
 check-format:

@@ -54,6 +54,8 @@ group_build() {
     pkg-config --exists "openssl >= 3.0"
   need libc-ares-dev      "c-ares (optional), with its headers" \
     pkg-config --exists "libcares >= 1.16"
+  need libidn2-dev        "libidn2 (optional), with its headers" \
+    pkg-config --exists "libidn2 >= 2.0.5"
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.
@@ -63,6 +65,8 @@ group_test() {
   need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
   need lua-busted "busted" sh -c 'command -v busted &&
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
+  need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" &&
+    lua5.4 -e "require [[cjson]]"'
 }
 
 group_check() {

@@ -24,6 +24,9 @@ local weft = {
   ---Terminals.
   ---@type weft.tty
   tty = require "weft.tty",
+  ---URLs.
+  ---@type weft.url
+  url = require "weft.url",
 }
 
 local modules = {

@@ -84,6 +84,8 @@ void weft_open_worker(lua_State *L);
 void weft_open_process(lua_State *L);
 void weft_open_tty(lua_State *L);
 void weft_open_watch(lua_State *L);
+void weft_open_idna(lua_State *L);
+void weft_open_encode(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);

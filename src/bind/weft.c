@@ -151,5 +151,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_process(L);
   weft_open_tty(L);
   weft_open_watch(L);
+  weft_open_idna(L);
+  weft_open_encode(L);
   return 1;
 }

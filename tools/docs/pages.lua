@@ -554,6 +554,55 @@ end
 ```
 ]] }
 
+add { name = "urls", title = "URLs", from = { "weft.url", "weft.url.query", "weft.url.percent" },
+  summary = "Parsing, joining, queries: the URL Standard, as in browsers.",
+  text = [[
+```lua
+local url = weft.url
+local u = url.parse("HTTPS://user@Example.com:8443/a/../b?q=one+two#top")
+print(u.scheme, u.hostname, u.port) --> https	example.com	8443
+print(u.path, u.query, u.fragment) --> /b	q=one+two	top
+print(url.decode_query(u.query).q) --> one two
+u:set("port", 443)
+u:set("hash", "")
+print(u) --> https://user@example.com/b?q=one+two
+```
+
+What a link in a page means is told by the page's own URL. One that is none raises `type`, code
+"invalid_url", and says why:
+
+```lua
+local url = weft.url
+print(url.join("http://example.com/a/b", "../c?page=2")) --> http://example.com/c?page=2
+local ok, e = weft.try(url.parse, "http://a:99999/")
+print(ok, e.part) --> nil	port
+print(e) --> type: invalid URL "http://a:99999/": the port 99999 is too large (invalid_url)
+```
+
+A query is made from names with values, or from pairs where the order matters:
+
+```lua
+local url = weft.url
+local search = url.parse("http://example.com/search")
+print(search:with_query{ q = "tea & milk", tag = { "a", "b" } })
+--> http://example.com/search?q=tea+%26+milk&tag=a&tag=b
+print(url.encode_query{ { "z", 1 }, { "a", 2 } }) --> z=1&a=2
+```
+
+A crawler that asks "have I been here?" asks for `url.canonicalize`'s spelling:
+
+```lua
+local url = weft.url
+local seen = "http://EXAMPLE.com:80/%7eme?b=2&a=1&utm_source=x#top"
+print(url.canonicalize(seen, { drop = { "utm_*" } }))
+--> http://example.com/~me?a=1&b=2
+```
+
+Hosts with other letters than ASCII's become "xn--" by libidn2 (UTS #46, non-transitional); their
+labels have 63 bytes at most. Built without that library, weft refuses them, and says so. Parsing
+holds no resource and waits for nothing; all of this can be called outside of tasks.
+]] }
+
 add { name = "inspecting", title = "Looking inside", from = { "weft.inspect" },
   also = { "weft.traceback" },
   summary = "What a program is doing, and where.",

@@ -9,6 +9,7 @@
 ---@field tls weft.tls TLS.
 ---@field fs weft.fs Files and directories.
 ---@field tty weft.tty Terminals.
+---@field url weft.url URLs.
 local weft = {}
 
 ---Runs `fn(...)` in a fresh loop as its main task; on the way out the tasks that are left are
