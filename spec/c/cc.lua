@@ -40,11 +40,12 @@ end
 M.LLHTTP = "$(unset MAKEFLAGS MFLAGS; make -s --no-print-directory llhttp)"
 
 ---The path of a program made of spec/c/NAME.c and sources of weft that know no Lua; with
----the address sanitizer where the compiler has it. `packages` are those of pkg-config.
-function M.unit(name, sources, packages)
+---the address sanitizer where the compiler has it. `packages` are those of pkg-config, `more`
+---is what else the compiler needs, for the shell.
+function M.unit(name, sources, packages, more)
   local files = ("spec/c/%s.c %s"):format(name, sources or "")
-  local command = ("%s %s %%s -o $out %s%s"):format(CC, FLAGS, files,
-    packages and (" $(pkg-config --cflags --libs %s)"):format(packages) or "")
+  local command = ("%s %s %%s -o $out %s%s %s"):format(CC, FLAGS, files,
+    packages and (" $(pkg-config --cflags --libs %s)"):format(packages) or "", more or "")
   return make(FOLDER .. "/" .. name, files .. " spec/c src/base src/proto src/loop src/net",
     "if " .. command:format(SANITIZE) .. " 2>$new.log; then rm -f $new.log; else rm -f $new.log; "
     .. command:format("") .. "; fi")

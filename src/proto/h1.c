@@ -315,15 +315,15 @@ static int on_head(struct weft_h1 *h1, struct weft_h1_event *event) {
   return 0;
 }
 
-/* Those that mean something about the message are refused in requests. */
 static int on_trailers(struct weft_h1 *h1) {
   size_t i;
   for (i = 0; i < h1->trailers.count; i++) {
     struct weft_field field = weft_fields_at(&h1->trailers, i);
-    if (weft_h1_is_bad_trailer(field.name, field.name_size) &&
-        weft_h1_defect(h1, WEFT_H1_TRAILER_FIELD,
-                       "a trailer that belongs into the head") != 0)
-      return h1->error.code;
+    int bad = weft_h1_is_bad_trailer(field.name, field.name_size);
+    if (bad != 0)
+      h1->defects |= WEFT_H1_TRAILER_FIELD;
+    if (bad == 2 && h1->role == WEFT_H1_REQUESTS)
+      return fail_here(h1, "a trailer that belongs into the head");
   }
   h1->state = ENDING;
   return 0;

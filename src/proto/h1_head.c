@@ -382,13 +382,13 @@ int weft_h1_decide(struct weft_h1 *h1) {
 
 int weft_h1_is_bad_trailer(const char *name, size_t size) {
   static const char *const bad[] = {
-      "content-length",      "transfer-encoding", "host",
+      "content-length",      "transfer-encoding", "host", /* the bad ones */
       "connection",          "trailer",           "authorization",
       "proxy-authorization", "content-encoding",  "content-type",
       "content-range",       "set-cookie",        "location"};
   size_t i;
   for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
     if (strlen(bad[i]) == size && weft_is_same(bad[i], name, size))
-      return 1;
+      return i < 3 ? 2 : 1;
   return 0;
 }

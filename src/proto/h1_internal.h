@@ -24,7 +24,8 @@ int weft_h1_start_line(struct weft_h1 *h1, const char *line, size_t size);
 /* After the last field of a head: decides framing and all that goes with it. */
 int weft_h1_decide(struct weft_h1 *h1);
 
-/* Whether fields of this name have no effect, or a bad one, after the body. */
+/* Whether a field of this name has no effect after the body: 1; or would have a
+ * bad one, being about framing or routing: 2; else 0. */
 int weft_h1_is_bad_trailer(const char *name, size_t size);
 
 /* Digits and nothing else, up to 2^63 - 1; -1 if it is anything else. */
