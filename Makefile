@@ -77,7 +77,7 @@ LUA_CFLAGS = $(eval LUA_CFLAGS := \
 LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
   $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
 LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
-LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(CARES_PC) $(IDN2_PC)
+LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(LLHTTP_PC) $(CARES_PC) $(IDN2_PC)
 
 # Built in where it is found. 1.16 has ares_getaddrinfo, with times to live.
 CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
@@ -87,14 +87,25 @@ CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
 IDN2_PC = $(eval IDN2_PC := $$(if $$(filter idn2,$$(WITHOUT)),,$$(shell \
   $(PKG_CONFIG) --exists "libidn2 >= 2.0.5" && echo libidn2)))$(IDN2_PC)
 
+# The HTTP/1 parser. Where no package has it as a library (Debian 12), its C
+# sources, which come with that of Node's parser, are compiled into the module.
+LLHTTP_PREFIX ?= /usr
+LLHTTP_PC = $(eval LLHTTP_PC := $$(shell \
+  $(PKG_CONFIG) --exists "libllhttp >= 8.1" && echo '"libllhttp >= 8.1"'))$(LLHTTP_PC)
+LLHTTP_SOURCES = $(if $(LLHTTP_PC),,\
+  $(addprefix $(LLHTTP_PREFIX)/share/llhttp/,api.c http.c llhttp.c))
+LLHTTP_CFLAGS = $(if $(LLHTTP_PC),,\
+  -isystem $(LLHTTP_PREFIX)/share/include/llhttp)
+
 WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
-  -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(if $(CARES_PC),-DWEFT_WITH_CARES) \
-  $(if $(IDN2_PC),-DWEFT_WITH_IDN2) \
+  -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(LLHTTP_CFLAGS) \
+  $(if $(CARES_PC),-DWEFT_WITH_CARES) $(if $(IDN2_PC),-DWEFT_WITH_IDN2) \
   $(CFLAGS) $(FLAGS_$(FLAVOUR))
 
 # Programs of their own (fuzz targets, *_main.c) are not part of the module.
 SOURCES := $(sort $(filter-out src/fuzz/% %_main.c,$(wildcard src/*/*.c)))
-OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o) \
+  $(patsubst %.c,$(BUILD)/obj/llhttp/%.o,$(notdir $(LLHTTP_SOURCES)))
 MODULE := $(BUILD)/weft/core.so
 LUA_FILES = $(shell find lua -name '*.lua')
 
@@ -127,7 +138,18 @@ $(BUILD)/obj/%.o: src/%.c Makefile | libraries
 	@echo "  CC    $@"
 	$(Q)$(CC) $(WEFT_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(BUILD)/obj/llhttp/%.o: $(LLHTTP_PREFIX)/share/llhttp/%.c Makefile | libraries
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(WEFT_CFLAGS) -w -MMD -c -o $@ $<
+
 -include $(OBJECTS:.o=.d)
+
+# What a C program of the specs needs beside weft's sources to compile them.
+.PHONY: llhttp
+llhttp:
+	@echo $(LLHTTP_CFLAGS) $(LLHTTP_SOURCES) \
+	  $(if $(LLHTTP_PC),$$($(PKG_CONFIG) --cflags --libs libllhttp))
 
 # The error that a missing library deserves, in place of a missing header's.
 .PHONY: libraries
@@ -135,6 +157,9 @@ libraries:
 	@$(PKG_CONFIG) --print-errors --exists $(LUA_PC) $(LIBS_PC) || { \
 	  echo "weft: a library is missing: 'make deps' installs it or says" \
 	    "what it is" >&2; exit 1; }
+	@for file in $(LLHTTP_SOURCES); do [ -e "$$file" ] || { \
+	  echo "weft: $$file is missing: 'make deps' installs llhttp" >&2; \
+	  exit 1; }; done
 	@$(if $(CARES_PC),:,echo "weft: without c-ares: names are looked up in" \
 	  "libuv's threads, a few at a time" >&2)
 	@$(if $(IDN2_PC),:,echo "weft: without libidn2: URLs have hosts in ASCII" \

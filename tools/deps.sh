@@ -52,6 +52,9 @@ group_build() {
     pkg-config --exists "libuv >= 1.42"
   need libssl-dev         "OpenSSL 3.0 or later, with its headers" \
     pkg-config --exists "openssl >= 3.0"
+  need node-llhttp        "llhttp 8.1 or later, with its header" \
+    sh -c 'pkg-config --exists "libllhttp >= 8.1" ||
+      test -e "${LLHTTP_PREFIX:-/usr}/share/llhttp/api.c"'
   need libc-ares-dev      "c-ares (optional), with its headers" \
     pkg-config --exists "libcares >= 1.16"
   need libidn2-dev        "libidn2 (optional), with its headers" \

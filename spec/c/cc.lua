@@ -36,13 +36,17 @@ local function make(path, sources, command)
   return path
 end
 
+---For the shell: what src/proto needs, as the Makefile knows it (headers, sources, a library).
+M.LLHTTP = "$(unset MAKEFLAGS MFLAGS; make -s --no-print-directory llhttp)"
+
 ---The path of a program made of spec/c/NAME.c and sources of weft that know no Lua; with
----the address sanitizer where the compiler has it. `packages` are those of pkg-config.
-function M.unit(name, sources, packages)
+---the address sanitizer where the compiler has it. `packages` are those of pkg-config, `more`
+---is what else the compiler needs, for the shell.
+function M.unit(name, sources, packages, more)
   local files = ("spec/c/%s.c %s"):format(name, sources or "")
-  local command = ("%s %s %%s -o $out %s%s"):format(CC, FLAGS, files,
-    packages and (" $(pkg-config --cflags --libs %s)"):format(packages) or "")
-  return make(FOLDER .. "/" .. name, files .. " spec/c src/base src/loop src/net",
+  local command = ("%s %s %%s -o $out %s%s %s"):format(CC, FLAGS, files,
+    packages and (" $(pkg-config --cflags --libs %s)"):format(packages) or "", more or "")
+  return make(FOLDER .. "/" .. name, files .. " spec/c src/base src/proto src/loop src/net",
     "if " .. command:format(SANITIZE) .. " 2>$new.log; then rm -f $new.log; else rm -f $new.log; "
     .. command:format("") .. "; fi")
 end
@@ -51,7 +55,7 @@ end
 ---Lua; with the thread sanitizer where there is a clang that has it.
 function M.host(name)
   local command = ("%%s %s -o $out spec/c/%s.c src/*/*.c -pthread -Wl,-E "
-    .. "$(pkg-config --cflags --libs %s libuv openssl)"):format(FLAGS, name, VM)
+    .. "$(pkg-config --cflags --libs %s libuv openssl) %s"):format(FLAGS, name, VM, M.LLHTTP)
   return make(FOLDER .. "/" .. name, "spec/c src", "if "
     .. command:format("clang -fsanitize=thread") .. " 2>/dev/null; then :; else "
     .. command:format(CC) .. "; fi")

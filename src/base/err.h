@@ -41,7 +41,12 @@
   X(17, ETLS, "tls", "TLS has failed")                                         \
   X(18, ETLSEOF, "connection",                                                 \
     "the peer closed the connection without close_notify")                     \
-  X(19, ETLSHELLO, "state", "the handshake waits for its context")
+  X(19, ETLSHELLO, "state", "the handshake waits for its context")             \
+  X(20, EPROTOCOL, "protocol", "the peer broke the protocol")                  \
+  X(21, ETRUNCATED, "connection",                                              \
+    "the connection ended before the message was complete")                    \
+  X(22, EFIELD, "type", "the header field cannot be sent")                     \
+  X(23, EMESSAGE, "type", "the message cannot be sent")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),
