@@ -54,6 +54,8 @@ group_build() {
     pkg-config --exists "openssl >= 3.0"
   need libc-ares-dev      "c-ares (optional), with its headers" \
     pkg-config --exists "libcares >= 1.16"
+  need libpsl-dev         "libpsl (optional), with its headers" \
+    pkg-config --exists libpsl
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.
@@ -61,6 +63,8 @@ group_build() {
 group_test() {
   need openssl "the openssl command" have openssl
   need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
+  need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" &&
+    lua5.4 -e "require [[cjson]]"'
   need lua-busted "busted" sh -c 'command -v busted &&
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
 }

@@ -55,7 +55,7 @@ layers.headers = {
 }
 
 for name in ([[
-  assert complex ctype dirent dlfcn errno execinfo fcntl fenv float inttypes
+  assert complex ctype dirent dlfcn errno execinfo fcntl fenv float iconv inttypes
   limits locale malloc math pthread pwd sched semaphore setjmp signal spawn
   stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn
   string strings termios threads time uchar unistd wchar wctype

@@ -84,6 +84,8 @@ void weft_open_worker(lua_State *L);
 void weft_open_process(lua_State *L);
 void weft_open_tty(lua_State *L);
 void weft_open_watch(lua_State *L);
+void weft_open_psl(lua_State *L);
+void weft_open_text(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -103,5 +105,7 @@ int l_pool__gc(lua_State *L);
 int l_process__gc(lua_State *L);
 int l_tty__gc(lua_State *L);
 int l_watch__gc(lua_State *L);
+int l_psl__gc(lua_State *L);
+int l_charset__gc(lua_State *L);
 
 #endif
