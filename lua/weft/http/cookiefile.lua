@@ -89,7 +89,7 @@ local function read_json(text, where)
   elseif type(document) ~= "table" or type(document.cookies) ~= "table" then
     refuse(where, "it has no list `cookies`")
   elseif document.version ~= VERSION then
-    refuse(where, ("version %s is not known"):format(tostring(document.version)))
+    refuse(where, "its version is not known")
   end
   local cookies = {}
   for i, entry in ipairs(document.cookies) do
@@ -136,8 +136,9 @@ end
 -- The cookie in a line; the value may be missing, and may have TABs.
 local function read_netscape_line(line, where)
   local http_only = line:sub(1, #HTTP_ONLY) == HTTP_ONLY
-  local domain, all, path, secure, expires, name, value = (http_only and line:sub(#HTTP_ONLY + 1)
-    or line):match("^([^\t]+)\t(%u+)\t([^\t]*)\t(%u+)\t(%-?%d+)\t([^\t]*)\t?(.*)$")
+  local fields = http_only and line:sub(#HTTP_ONLY + 1) or line
+  local domain, all, path, secure, expires, name, value =
+    fields:match("^([^\t]+)\t(%u+)\t([^\t]*)\t(%u+)\t(%-?%d+)\t([^\t]*)\t?(.*)$")
   if not domain then
     refuse(where, "it has not the seven fields of a cookie")
   end

@@ -152,8 +152,9 @@ end
 
 -- The one to go from a domain: not secure before secure, then the one sent longest ago.
 local function goes_first(a, b)
-  if not a.secure ~= not b.secure then
-    return not a.secure
+  local is_plain = not a.secure
+  if is_plain ~= not b.secure then
+    return is_plain
   end
   return is_staler(a, b)
 end
@@ -293,11 +294,13 @@ end
 --- the jar ------------------------------------------------------------------------
 
 ---Takes in a cookie from the value of a Set-Cookie field of a response. One that is already
----over takes away the one in whose place it would come.
+---over takes away the one in whose place it would come. The reason for a refusal is "control"
+---(characters), "empty", "size", "domain", "prefix", "secure" (set or shadowed without TLS) or
+---"nameless".
 ---@param value string
 ---@param url string of the request
 ---@return boolean taken
----@return string? reason why not: "control" (characters), "empty", "size", "domain", "prefix", "secure" (set or shadowed without TLS), "nameless"
+---@return string? reason why not
 function CookieJar:set_from_header(value, url)
   local place, now = place_of(url), self._clock()
   local cookie, reason = setcookie.parse(options.expect(value, "string", "the value"))
@@ -362,7 +365,8 @@ local function prepare(jar, cookie, place, now)
   if cookie.path and cookie.path:sub(1, 1) ~= "/" then
     refuse(cookie, "its path must begin with /")
   end
-  cookie.domain = cookie.domain and cookie.domain:gsub("^%.", ""):lower() or nil
+  local domain = (cookie.domain or ""):gsub("^%.", ""):lower()
+  cookie.domain = domain ~= "" and domain or nil
   if place then
     local reason = settle(jar, place, cookie, now)
     if reason then
@@ -590,13 +594,14 @@ local FILE_OPTIONS = { format = "string", session = "boolean" }
 ---Writes the cookies into a file, as JSON, or as Netscape's cookies.txt (of curl and wget) if the
 ---path ends with `.txt`. In a task the work is done on a thread, and whoever reads the file finds
 ---the old or the new one, whole; outside of tasks it is done at once. A cookies.txt has no room
----for cookies that are sent to every host, nor for names with a TAB: they are left out.
+---for cookies that are sent to every host, nor for names with a TAB: they are left out. So are,
+---with `session = false`, those that end with the session.
 ---
 ---Raises `os`; `cancelled`; `state` (code "no_cjson") if JSON is asked for and lua-cjson is not
 ---installed.
 ---@async
 ---@param path string
----@param opts {format: string?, session: boolean?}? `format` "json" or "netscape"; `session = false` leaves out those that end with the session
+---@param opts {format: string?, session: boolean?}? `format`: "json" or "netscape"
 ---@return integer count how many were written
 function CookieJar:save(path, opts)
   options.expect(path, "string", "the path")
@@ -656,7 +661,7 @@ local JAR_OPTIONS = { clock = "function", nameless = "boolean", is_public_suffix
 ---`os.time`); `nameless = false` refuses cookies without a name, which browsers take;
 ---`is_public_suffix`, a function that tells whether no cookie may be set for a domain (default:
 ---the list that libpsl has; where weft was built without libpsl, names of one label).
----@param opts {clock: (fun(): number)?, nameless: boolean?, is_public_suffix: (fun(domain: string): boolean)?}?
+---@param opts table?
 ---@return weft.http.CookieJar
 function M.cookie_jar(opts)
   opts = options.check(opts, JAR_OPTIONS, "cookie_jar")
