@@ -333,11 +333,14 @@ static size_t bad_length(const struct l_charset *charset,
   return charset->is_lead[p[0]] && size > 1 && p[1] >= 0x80 ? 2 : 1;
 }
 
-/* Takes what iconv refused; whether to go on. */
+/* Takes what iconv refused; whether to go on. How much that is must not depend
+ * on how the bytes were split: a lead byte waits for the next one. */
 static int skip_bad(struct text *text, const struct l_charset *charset,
-                    char **from, size_t *left) {
+                    char **from, size_t *left, int is_last) {
   const unsigned char *p = (const unsigned char *)*from;
   size_t length = 1;
+  if (!is_last && *left == 1 && charset->is_lead[p[0]])
+    return 0;
   if (p[0] >= 0x80 && charset->high[p[0] - 0x80] != UNDEFINED) {
     text_put(text, charset->high[p[0] - 0x80]);
   } else {
@@ -373,7 +376,7 @@ static int l_text_iconv(lua_State *L) {
     if (flushes)
       goes_on = problem == E2BIG;
     else if (problem == EILSEQ)
-      goes_on = skip_bad(&text, charset, &from, &left);
+      goes_on = skip_bad(&text, charset, &from, &left, is_last);
     else if (problem != EINVAL)
       goes_on = problem == 0 || problem == E2BIG;
     else if ((goes_on = is_last && text_bad(&text)) != 0)

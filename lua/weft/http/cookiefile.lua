@@ -143,7 +143,8 @@ local function read_netscape_line(line, where)
     refuse(where, "it has not the seven fields of a cookie")
   end
   return { name = name, value = value, domain = domain:gsub("^%.", ""):lower(), path = path,
-    host_only = all ~= "TRUE" or nil, secure = secure == "TRUE" or nil, http_only = http_only or nil,
+    host_only = all ~= "TRUE" or nil, secure = secure == "TRUE" or nil,
+    http_only = http_only or nil,
     expires = tonumber(expires) ~= 0 and tonumber(expires) or nil }
 end
 
