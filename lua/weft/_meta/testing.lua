@@ -43,6 +43,12 @@ function testing.sequencer() end
 ---
 ---Either stream can be closed or collected first; its peer still reads what was under way.
 ---
+---Both have a method more than other streams, `fault(kind, after)`: makes the stream fail once it
+---has received `after` more bytes (default 0: now), also in the middle of a wait. "reset": both
+---streams are broken, with `connection`, code "ECONNRESET"; what was under way is lost. "timeout":
+---this one is broken, code "ETIMEDOUT", the other is not told, as when a cable is cut. "eof": this
+---one reads the end of the stream, though its peer did not end it.
+---
 ---Raises `type` for options that cannot be.
 ---@param opts {capacity: integer?, delay: number?, splits: any, a: table?, b: table?}?
 ---@return weft.Stream a
