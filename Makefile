@@ -35,7 +35,7 @@ LUA_PC ?= $(VM)
 FLAVOUR ?=
 
 # Optional libraries to do without, though they are installed:
-# WITHOUT='cares psl'.
+# WITHOUT='cares psl brotli zstd'.
 WITHOUT ?=
 SPACE := $() $()
 BUILD := build/$(VM)$(FLAVOUR:%=-%)$(subst $(SPACE),,$(WITHOUT:%=-without-%))
@@ -76,7 +76,8 @@ LUA_CFLAGS = $(eval LUA_CFLAGS := \
 LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
   $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
 LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
-LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(CARES_PC) $(PSL_PC)
+LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" zlib $(CARES_PC) $(PSL_PC) \
+  $(BROTLI_PC) $(ZSTD_PC)
 
 # Built in where it is found. 1.16 has ares_getaddrinfo, with times to live.
 CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
@@ -86,9 +87,16 @@ CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
 PSL_PC = $(eval PSL_PC := $$(if $$(filter psl,$$(WITHOUT)),,$$(shell \
   $(PKG_CONFIG) --exists libpsl && echo libpsl)))$(PSL_PC)
 
+# Content codings, beside zlib's.
+BROTLI_PC = $(eval BROTLI_PC := $$(if $$(filter brotli,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists libbrotlidec && echo libbrotlidec)))$(BROTLI_PC)
+ZSTD_PC = $(eval ZSTD_PC := $$(if $$(filter zstd,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists libzstd && echo libzstd)))$(ZSTD_PC)
+
 WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
   -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(if $(CARES_PC),-DWEFT_WITH_CARES) \
-  $(if $(PSL_PC),-DWEFT_WITH_PSL) $(CFLAGS) $(FLAGS_$(FLAVOUR))
+  $(if $(PSL_PC),-DWEFT_WITH_PSL) $(if $(BROTLI_PC),-DWEFT_WITH_BROTLI) \
+  $(if $(ZSTD_PC),-DWEFT_WITH_ZSTD) $(CFLAGS) $(FLAGS_$(FLAVOUR))
 
 # Programs of their own (fuzz targets, *_main.c) are not part of the module.
 SOURCES := $(sort $(filter-out src/fuzz/% %_main.c,$(wildcard src/*/*.c)))
@@ -238,7 +246,7 @@ check-c:
 	@set -e; for lua in luajit lua5.4; do for cc in gcc clang; do \
 	  $(MAKE) objects LUA=$$lua CC=$$cc FLAVOUR=werror-$$cc; \
 	done; done
-	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc WITHOUT='cares psl'
+	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc WITHOUT='cares psl brotli zstd'
 
 C_FILES = $(shell find src spec/fuzz -name '*.[ch]' 2>/dev/null)
 check-format:

@@ -1,7 +1,8 @@
 -- The rock of a checkout: `luarocks make`. The Makefile does the work; it takes
 -- LuaJIT's headers for Lua 5.1, where LuaRocks would point at PUC Lua's.
--- From the system: libuv (libuv1-dev on Debian) and, where pkg-config finds it,
--- c-ares (libc-ares-dev); without that, names are looked up a few at a time.
+-- From the system: libuv, zlib (libuv1-dev, zlib1g-dev on Debian) and, where
+-- pkg-config finds them, c-ares (libc-ares-dev; without it, names are looked up a
+-- few at a time), libpsl (public suffixes), brotli and zstd (content codings).
 rockspec_format = "3.0"
 package = "weft"
 version = "scm-1"

@@ -54,6 +54,11 @@ group_build() {
     pkg-config --exists "openssl >= 3.0"
   need libc-ares-dev      "c-ares (optional), with its headers" \
     pkg-config --exists "libcares >= 1.16"
+  need zlib1g-dev         "zlib, with its headers" pkg-config --exists zlib
+  need libbrotli-dev      "brotli (optional), with its headers" \
+    pkg-config --exists libbrotlidec
+  need libzstd-dev        "zstd (optional), with its headers" \
+    pkg-config --exists libzstd
   need libpsl-dev         "libpsl (optional), with its headers" \
     pkg-config --exists libpsl
 }

@@ -41,7 +41,11 @@
   X(17, ETLS, "tls", "TLS has failed")                                         \
   X(18, ETLSEOF, "connection",                                                 \
     "the peer closed the connection without close_notify")                     \
-  X(19, ETLSHELLO, "state", "the handshake waits for its context")
+  X(19, ETLSHELLO, "state", "the handshake waits for its context")             \
+  X(20, ECODING, "decode", "the content coding is not known here")             \
+  X(21, EDECODE, "decode", "the content coding is malformed")                  \
+  X(22, ETRUNCATED, "decode", "the coded content ends too early")              \
+  X(23, EEXPANSION, "limit", "the content expands too much when decoded")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),
