@@ -9,19 +9,16 @@
 
 local core = require "weft.core"
 local cookiefile = require "weft.http.cookiefile"
+local cookiestore = require "weft.http.cookiestore"
 local errors = require "weft.error"
 local fs = require "weft.fs"
 local options = require "weft.options"
 local setcookie = require "weft.http.setcookie"
 
--- A domain's cookies, and all: what browsers keep at least.
-local DOMAIN_MAX = 180
-local TOTAL_MAX = 3000
-
 -- Seconds that a cookie lives at most: 400 days.
 local LIFE_MAX = 400 * 86400
 
--- The file of a jar at most, in bytes: TOTAL_MAX cookies, each as large as it can be.
+-- The file of a jar at most, in bytes: a full jar is a quarter of it.
 local FILE_MAX = 64 * 1024 * 1024
 
 -- A file that holds what logs one in is nobody else's: 0600.
@@ -54,54 +51,11 @@ local CookieJar = {}
 CookieJar.__index = CookieJar
 CookieJar.__name = "weft.http.CookieJar"
 
---- hosts --------------------------------------------------------------------------
-
--- The scheme, host and path of a URL: a text, or an object that has them as fields.
-local function parts_of(url)
-  if type(url) == "table" then
-    return url.scheme, (url.hostname or url.host or ""):lower(), url.path
-  end
-  options.expect(url, "string", "the URL")
-  local scheme, rest = url:match("^(%a[%w+.-]*)://(.*)$")
-  local authority, path = (rest or ""):match("^([^/?#\\]*)([^?#]*)")
-  local host = (authority or ""):gsub("^.*@", ""):gsub(":%d*$", "")
-  if not scheme or host == "" then
-    errors.raise("type", ("'%s' is no URL with a host"):format(url), { code = "invalid_url" })
-  end
-  return scheme:lower(), host:lower(), path
-end
-
--- Whom cookies are asked for and set by: the URL, taken apart.
-local function place_of(url)
-  local scheme, host, path = parts_of(url)
-  path = path and path:sub(1, 1) == "/" and path or "/"
-  return { host = host, path = path, is_secure = scheme == "https" or scheme == "wss",
-    is_address = host:find(":", 1, true) ~= nil or host:find("^%d+%.%d+%.%d+%.%d+$") ~= nil }
-end
-
-local function domain_matches(place, domain)
-  return place.host == domain
-    or not place.is_address and place.host:sub(-#domain - 1) == "." .. domain
-end
-
-local function path_matches(path, cookie_path)
-  return path == cookie_path or path:sub(1, #cookie_path) == cookie_path
-    and (cookie_path:sub(-1) == "/" or path:sub(#cookie_path + 1, #cookie_path + 1) == "/")
-end
-
-local function default_path(path)
-  return path:match("^(/.*)/") or "/"
-end
+--- what may be set ------------------------------------------------------------
 
 -- Without a list of public suffixes, those of one label are all that is known.
 local is_public_suffix = core.is_public_suffix or function(domain)
   return not domain:find(".", 1, true)
-end
-
---- the store ----------------------------------------------------------------------
-
-local function key_of(cookie)
-  return cookie.name .. ";" .. (cookie.host_only and "h" or "") .. ";" .. cookie.path
 end
 
 local function shown(cookie)
@@ -110,137 +64,6 @@ local function shown(cookie)
     copy[name] = cookie[name]
   end
   return copy
-end
-
--- Counts the secure cookies of each name.
-local function count_secure(jar, cookie, more)
-  if cookie.secure then
-    local count = (jar._secure_names[cookie.name] or 0) + more
-    jar._secure_names[cookie.name] = count > 0 and count or nil
-  end
-end
-
-local function drop(jar, cookie)
-  local bucket = jar._domains[cookie.domain]
-  bucket.cookies[key_of(cookie)] = nil
-  count_secure(jar, cookie, -1)
-  bucket.count, jar._count = bucket.count - 1, jar._count - 1
-  if bucket.count == 0 then
-    jar._domains[cookie.domain] = nil
-  end
-end
-
-local function is_expired(cookie, now)
-  return cookie.expires ~= nil and cookie.expires <= now
-end
-
-local function drop_expired(jar, bucket, now)
-  for _, cookie in pairs(bucket.cookies) do
-    if is_expired(cookie, now) then
-      drop(jar, cookie)
-      jar._expired = jar._expired + 1
-    end
-  end
-end
-
-local function is_staler(a, b)
-  if a.accessed ~= b.accessed then
-    return a.accessed < b.accessed
-  end
-  return a._touched < b._touched
-end
-
--- The one to go from a domain: not secure before secure, then the one sent longest ago.
-local function goes_first(a, b)
-  local is_plain = not a.secure
-  if is_plain ~= not b.secure then
-    return is_plain
-  end
-  return is_staler(a, b)
-end
-
-local function first_of(bucket, best, is_before)
-  for _, cookie in pairs(bucket.cookies) do
-    if not best or is_before(cookie, best) then
-      best = cookie
-    end
-  end
-  return best
-end
-
-local function evict(jar, cookie)
-  drop(jar, cookie)
-  jar._evicted = jar._evicted + 1
-end
-
--- Keeps the limits after a cookie was added to `bucket`.
-local function shrink(jar, bucket, now)
-  if bucket.count > jar._domain_max then
-    drop_expired(jar, bucket, now)
-    if bucket.count > jar._domain_max then
-      evict(jar, first_of(bucket, nil, goes_first))
-    end
-  end
-  if jar._count > jar._total_max then
-    for _, other in pairs(jar._domains) do
-      drop_expired(jar, other, now)
-    end
-    if jar._count > jar._total_max then
-      local best
-      for _, other in pairs(jar._domains) do
-        best = first_of(other, best, is_staler)
-      end
-      evict(jar, best)
-    end
-  end
-end
-
--- Adds a cookie that has been checked. One in whose place it comes passes on its age.
-local function store(jar, cookie, now)
-  local bucket = jar._domains[cookie.domain]
-  if not bucket then
-    bucket = { cookies = {}, count = 0 }
-    jar._domains[cookie.domain] = bucket
-  end
-  jar._sequence = jar._sequence + 1
-  cookie.created, cookie.accessed = cookie.created or now, cookie.accessed or now
-  cookie._order, cookie._touched = jar._sequence, jar._sequence
-  local key = key_of(cookie)
-  local old = bucket.cookies[key]
-  if old then
-    count_secure(jar, old, -1)
-    cookie.created, cookie._order = old.created, old._order
-  else
-    bucket.count, jar._count = bucket.count + 1, jar._count + 1
-  end
-  bucket.cookies[key] = cookie
-  count_secure(jar, cookie, 1)
-  if is_expired(cookie, now) then
-    drop(jar, cookie)
-  else
-    jar._stored = jar._stored + 1
-    shrink(jar, bucket, now)
-  end
-end
-
---- what may be set ----------------------------------------------------------------
-
--- Whether a plain connection would shadow a cookie that came over a secure one.
-local function shadows_secure(jar, cookie)
-  if not jar._secure_names[cookie.name] then
-    return false -- a look at every domain only where there is one to find
-  end
-  for domain, bucket in pairs(jar._domains) do
-    if domain_matches({ host = domain }, cookie.domain)
-      or domain_matches({ host = cookie.domain }, domain) then
-      for _, other in pairs(bucket.cookies) do
-        if other.secure and other.name == cookie.name and path_matches(cookie.path, other.path) then
-          return true
-        end
-      end
-    end
-  end
-  return false
 end
 
 -- Whether the name keeps what its prefix promises. A cookie without a name must not look like
@@ -266,7 +89,7 @@ local function settle_domain(jar, place, cookie)
   end
   cookie.host_only = (cookie.host_only or not domain or place.is_address) or nil
   cookie.domain = domain or place.host
-  return domain_matches(place, cookie.domain)
+  return cookiestore.domain_matches(place, cookie.domain)
 end
 
 local function settle_expiry(cookie, now)
@@ -287,7 +110,7 @@ local function settle(jar, place, cookie, now)
     return "domain"
   end
   settle_expiry(cookie, now)
-  cookie.path = cookie.path or default_path(place.path)
+  cookie.path = cookie.path or cookiestore.default_path(place.path)
   return not keeps_prefix(cookie) and "prefix" or nil
 end
 
@@ -302,12 +125,12 @@ end
 ---@return boolean taken
 ---@return string? reason why not
 function CookieJar:set_from_header(value, url)
-  local place, now = place_of(url), self._clock()
+  local place, now = cookiestore.place_of(url), self._clock()
   local cookie, reason = setcookie.parse(options.expect(value, "string", "the value"))
   if cookie then
     reason = settle(self, place, cookie, now)
     if not reason and not place.is_secure
-      and (cookie.secure or shadows_secure(self, cookie)) then
+      and (cookie.secure or cookiestore.shadows_secure(self._store, cookie)) then
       reason = "secure"
     end
   end
@@ -315,7 +138,7 @@ function CookieJar:set_from_header(value, url)
     self._rejected = self._rejected + 1
     return false, reason
   end
-  store(self, cookie, now)
+  cookiestore.add(self._store, cookie, now)
   return true
 end
 
@@ -394,7 +217,7 @@ end
 ---@param cookies table<string, string|number|table>|table[]
 ---@param url string?
 function CookieJar:update_cookies(cookies, url)
-  local place, now = url and place_of(url), self._clock()
+  local place, now = url and cookiestore.place_of(url), self._clock()
   local ready = {}
   for name, fields in pairs(options.expect(cookies, "table", "the cookies")) do
     local cookie = given(name, fields)
@@ -410,7 +233,7 @@ function CookieJar:update_cookies(cookies, url)
   end)
   for _, cookie in ipairs(ready) do
     cookie._given = nil
-    store(self, cookie, now)
+    cookiestore.add(self._store, cookie, now)
   end
 end
 
@@ -424,13 +247,15 @@ local function is_sent_before(a, b)
 end
 
 local function collect(jar, found, domain, place, now)
-  local bucket = jar._domains[domain]
+  local store = jar._store
+  local bucket = store.domains[domain]
   for _, cookie in pairs(bucket and bucket.cookies or {}) do
-    if is_expired(cookie, now) then
-      drop(jar, cookie)
-      jar._expired = jar._expired + 1
+    if cookiestore.is_expired(cookie, now) then
+      cookiestore.drop(store, cookie)
+      store.expired = store.expired + 1
     elseif (not cookie.host_only or domain == place.host)
-      and (place.is_secure or not cookie.secure) and path_matches(place.path, cookie.path) then
+      and (place.is_secure or not cookie.secure)
+      and cookiestore.path_matches(place.path, cookie.path) then
       found[#found + 1] = cookie
     end
   end
@@ -438,7 +263,7 @@ end
 
 -- The cookies for a request, in the order in which they are sent.
 local function cookies_for(jar, url)
-  local place, now = place_of(url), jar._clock()
+  local place, now = cookiestore.place_of(url), jar._clock()
   local found, domain = {}, place.host
   while domain and domain ~= "" do
     collect(jar, found, domain, place, now)
@@ -447,8 +272,7 @@ local function cookies_for(jar, url)
   collect(jar, found, "", place, now)
   table.sort(found, is_sent_before)
   for _, cookie in ipairs(found) do
-    jar._sequence = jar._sequence + 1
-    cookie.accessed, cookie._touched = now, jar._sequence
+    cookiestore.touch(jar._store, cookie, now)
   end
   return found
 end
@@ -481,8 +305,8 @@ end
 -- Those that are not expired, from the oldest on.
 local function all(jar)
   local list, now = {}, jar._clock()
-  for _, bucket in pairs(jar._domains) do
-    drop_expired(jar, bucket, now)
+  for _, bucket in pairs(jar._store.domains) do
+    cookiestore.drop_expired(jar._store, bucket, now)
     for _, cookie in pairs(bucket.cookies) do
       list[#list + 1] = cookie
     end
@@ -514,9 +338,7 @@ function CookieJar:clear(predicate)
   local count = 0
   for _, cookie in ipairs(all(self)) do
     if not predicate or predicate(shown(cookie)) then
-      local bucket = self._domains[cookie.domain]
-      if bucket and bucket.cookies[key_of(cookie)] == cookie then
-        drop(self, cookie)
+      if cookiestore.drop(self._store, cookie) then
         count = count + 1
       end
     end
@@ -530,7 +352,7 @@ end
 function CookieJar:clear_domain(domain)
   domain = options.expect(domain, "string", "the domain"):lower()
   return self:clear(function(cookie)
-    return domain_matches({ host = cookie.domain }, domain)
+    return cookiestore.domain_matches({ host = cookie.domain }, domain)
   end)
 end
 
@@ -538,12 +360,12 @@ end
 ---servers may not set), `expired` and `evicted` (pushed out by a limit).
 ---@return table<string, integer>
 function CookieJar:statistics()
-  local domains = 0
-  for _ in pairs(self._domains) do
+  local store, domains = self._store, 0
+  for _ in pairs(store.domains) do
     domains = domains + 1
   end
-  return { cookies = self._count, domains = domains, stored = self._stored,
-    rejected = self._rejected, expired = self._expired, evicted = self._evicted }
+  return { cookies = store.count, domains = domains, stored = store.stored,
+    rejected = self._rejected, expired = store.expired, evicted = store.evicted }
 end
 
 --- files --------------------------------------------------------------------------
@@ -639,8 +461,8 @@ function CookieJar:load(path, opts)
   local now, count = self._clock(), 0
   for _, cookie in ipairs(cookiefile.read(format, text, path)) do
     settle_expiry(cookie, now)
-    if not is_expired(cookie, now) then
-      store(self, cookie, now)
+    if not cookiestore.is_expired(cookie, now) then
+      cookiestore.add(self._store, cookie, now)
       count = count + 1
     end
   end
@@ -648,7 +470,7 @@ function CookieJar:load(path, opts)
 end
 
 function CookieJar:__tostring()
-  return ("CookieJar<%d cookies>"):format(self._count)
+  return ("CookieJar<%d cookies>"):format(self._store.count)
 end
 
 ---The HTTP client.
@@ -670,16 +492,8 @@ function M.cookie_jar(opts)
     _nameless = opts.nameless ~= false,
     _is_public_suffix = options.callable(opts.is_public_suffix or is_public_suffix,
       "is_public_suffix"),
-    _domain_max = DOMAIN_MAX,
-    _total_max = TOTAL_MAX,
-    _domains = {},
-    _secure_names = {},
-    _count = 0,
-    _sequence = 0,
-    _stored = 0,
+    _store = cookiestore.new(),
     _rejected = 0,
-    _expired = 0,
-    _evicted = 0,
   }, CookieJar)
 end
 

@@ -403,7 +403,8 @@ describe("a cookie jar", function()
   it("keeps its counts whatever happens to it", support.outside(function()
     math.randomseed(7)
     local jar, time = new_jar()
-    jar._domain_max, jar._total_max = 5, 20
+    local store = jar._store
+    store.domain_max, store.total_max = 5, 20
     for _ = 1, support.rounds(5000) do
       local host = ("h%d.e%d.com"):format(math.random(3), math.random(6))
       local scheme = math.random(2) == 1 and "https" or "http"
@@ -415,7 +416,7 @@ describe("a cookie jar", function()
       time.now = time.now + math.random(0, 1)
       if math.random(5) == 1 then jar:header_for("https://" .. host .. "/p/x") end
       local count, secure, wanted = 0, {}, {}
-      for _, bucket in pairs(jar._domains) do
+      for _, bucket in pairs(store.domains) do
         local here = 0
         for _, cookie in pairs(bucket.cookies) do
           here = here + 1
@@ -425,9 +426,9 @@ describe("a cookie jar", function()
         assert.is_true(here > 0 and here <= 5)
         count = count + here
       end
-      for name, n in pairs(jar._secure_names) do wanted[name] = n end
+      for name, n in pairs(store._secure_names) do wanted[name] = n end
       assert.same(secure, wanted)
-      assert.equal(count, jar._count)
+      assert.equal(count, store.count)
       assert.is_true(count <= 20)
     end
   end))
