@@ -370,8 +370,12 @@ end
 
 --- files --------------------------------------------------------------------------
 
+-- The numbers are the same wherever libuv runs, but on Windows.
+local CODES = { [1] = "EPERM", [2] = "ENOENT", [5] = "EIO", [13] = "EACCES", [20] = "ENOTDIR",
+  [21] = "EISDIR", [24] = "EMFILE", [28] = "ENOSPC", [30] = "EROFS" }
+
 local function refuse_file(path, message, number)
-  errors.raise("os", message, { path = path, errno = number })
+  errors.raise("os", message, { path = path, code = CODES[number] })
 end
 
 -- Outside of tasks nothing holds up, and nothing can wait.
