@@ -34,10 +34,11 @@ LUA_PC ?= $(VM)
 # Empty for what is installed; see the targets below for who uses which.
 FLAVOUR ?=
 
-# Optional libraries to do without, though they are installed: cares, idn2.
+# Optional libraries to do without, though they are installed:
+# WITHOUT='cares idn2 psl brotli zstd'.
 WITHOUT ?=
-NONE :=
-BUILD := build/$(VM)$(FLAVOUR:%=-%)$(subst $(NONE) ,,$(WITHOUT:%=-without-%))
+SPACE := $() $()
+BUILD := build/$(VM)$(FLAVOUR:%=-%)$(subst $(SPACE),,$(WITHOUT:%=-without-%))
 
 # What is installed: calls into Lua's library without a detour, and, where the
 # compiler can, inlining across files, all of them at once; together a tenth of
@@ -77,7 +78,8 @@ LUA_CFLAGS = $(eval LUA_CFLAGS := \
 LIBS_CFLAGS = $(eval LIBS_CFLAGS := \
   $$(shell $(PKG_CONFIG) --cflags $(LIBS_PC)))$(LIBS_CFLAGS)
 LIBS = $(eval LIBS := $$(shell $(PKG_CONFIG) --libs $(LIBS_PC)))$(LIBS)
-LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" $(LLHTTP_PC) $(CARES_PC) $(IDN2_PC)
+LIBS_PC = "libuv >= 1.42" "openssl >= 3.0" zlib $(LLHTTP_PC) $(CARES_PC) \
+  $(IDN2_PC) $(PSL_PC) $(BROTLI_PC) $(ZSTD_PC)
 
 # Built in where it is found. 1.16 has ares_getaddrinfo, with times to live.
 CARES_PC = $(eval CARES_PC := $$(if $$(filter cares,$$(WITHOUT)),,$$(shell \
@@ -97,10 +99,21 @@ LLHTTP_SOURCES = $(if $(LLHTTP_PC),,\
 LLHTTP_CFLAGS = $(if $(LLHTTP_PC),,\
   -isystem $(LLHTTP_PREFIX)/share/include/llhttp)
 
+# The list of public suffixes, for cookies.
+PSL_PC = $(eval PSL_PC := $$(if $$(filter psl,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists libpsl && echo libpsl)))$(PSL_PC)
+
+# Content codings, beside zlib's.
+BROTLI_PC = $(eval BROTLI_PC := $$(if $$(filter brotli,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists libbrotlidec && echo libbrotlidec)))$(BROTLI_PC)
+ZSTD_PC = $(eval ZSTD_PC := $$(if $$(filter zstd,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists libzstd && echo libzstd)))$(ZSTD_PC)
+
 WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
   -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(LLHTTP_CFLAGS) \
   $(if $(CARES_PC),-DWEFT_WITH_CARES) $(if $(IDN2_PC),-DWEFT_WITH_IDN2) \
-  $(CFLAGS) $(FLAGS_$(FLAVOUR))
+  $(if $(PSL_PC),-DWEFT_WITH_PSL) $(if $(BROTLI_PC),-DWEFT_WITH_BROTLI) \
+  $(if $(ZSTD_PC),-DWEFT_WITH_ZSTD) $(CFLAGS) $(FLAGS_$(FLAVOUR))
 
 # Programs of their own (fuzz targets, *_main.c) are not part of the module.
 SOURCES := $(sort $(filter-out src/fuzz/% %_main.c,$(wildcard src/*/*.c)))
@@ -267,7 +280,8 @@ check-c:
 	@set -e; for lua in luajit lua5.4; do for cc in gcc clang; do \
 	  $(MAKE) objects LUA=$$lua CC=$$cc FLAVOUR=werror-$$cc; \
 	done; done
-	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc WITHOUT="cares idn2"
+	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc \
+	  WITHOUT='cares idn2 psl brotli zstd'
 
 C_FILES = $(shell find src spec/fuzz -name '*.[ch]' 2>/dev/null)
 check-format:

@@ -1,9 +1,10 @@
 -- The rock of a checkout: `luarocks make`. The Makefile does the work; it takes
 -- LuaJIT's headers for Lua 5.1, where LuaRocks would point at PUC Lua's.
--- From the system: libuv (libuv1-dev on Debian), llhttp (libllhttp, else the sources
--- of node-llhttp) and, where pkg-config finds them, c-ares (libc-ares-dev; without
--- it, names are looked up a few at a time) and libidn2 (libidn2-dev; without it,
--- URLs have hosts in ASCII only).
+-- From the system: libuv and zlib (libuv1-dev, zlib1g-dev on Debian), llhttp
+-- (libllhttp, else the sources of node-llhttp) and, where pkg-config finds them,
+-- c-ares (libc-ares-dev; without it, names are looked up a few at a time), libidn2
+-- (without it, URLs have hosts in ASCII only), libpsl (public suffixes), brotli and
+-- zstd (content codings).
 rockspec_format = "3.0"
 package = "weft"
 version = "scm-1"

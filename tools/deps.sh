@@ -59,6 +59,13 @@ group_build() {
     pkg-config --exists "libcares >= 1.16"
   need libidn2-dev        "libidn2 (optional), with its headers" \
     pkg-config --exists "libidn2 >= 2.0.5"
+  need zlib1g-dev         "zlib, with its headers" pkg-config --exists zlib
+  need libbrotli-dev      "brotli (optional), with its headers" \
+    pkg-config --exists libbrotlidec
+  need libzstd-dev        "zstd (optional), with its headers" \
+    pkg-config --exists libzstd
+  need libpsl-dev         "libpsl (optional), with its headers" \
+    pkg-config --exists libpsl
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.
@@ -66,6 +73,8 @@ group_build() {
 group_test() {
   need openssl "the openssl command" have openssl
   need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
+  need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" &&
+    lua5.4 -e "require [[cjson]]"'
   need lua-busted "busted" sh -c 'command -v busted &&
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
   need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" &&

@@ -40,12 +40,17 @@ end
 M.LLHTTP = "$(unset MAKEFLAGS MFLAGS; make -s --no-print-directory llhttp)"
 
 ---The path of a program made of spec/c/NAME.c and sources of weft that know no Lua; with
----the address sanitizer where the compiler has it. `packages` are those of pkg-config, `more`
----is what else the compiler needs, for the shell.
-function M.unit(name, sources, packages, more)
+---the address sanitizer where the compiler has it. `packages` are those of pkg-config;
+---`optional` maps others, which may be missing, to a flag for when they are there; `more` is
+---what else the compiler needs, for the shell.
+function M.unit(name, sources, packages, optional, more)
   local files = ("spec/c/%s.c %s"):format(name, sources or "")
-  local command = ("%s %s %%s -o $out %s%s %s"):format(CC, FLAGS, files,
-    packages and (" $(pkg-config --cflags --libs %s)"):format(packages) or "", more or "")
+  local libraries = packages and (" $(pkg-config --cflags --libs %s)"):format(packages) or ""
+  for package, flag in pairs(optional or {}) do
+    libraries = libraries .. (" $(pkg-config --exists %s && echo %s $(pkg-config --libs %s))")
+      :format(package, flag, package)
+  end
+  local command = ("%s %s %%s -o $out %s%s %s"):format(CC, FLAGS, files, libraries, more or "")
   return make(FOLDER .. "/" .. name, files .. " spec/c src/base src/proto src/loop src/net",
     "if " .. command:format(SANITIZE) .. " 2>$new.log; then rm -f $new.log; else rm -f $new.log; "
     .. command:format("") .. "; fi")
@@ -55,7 +60,7 @@ end
 ---Lua; with the thread sanitizer where there is a clang that has it.
 function M.host(name)
   local command = ("%%s %s -o $out spec/c/%s.c src/*/*.c -pthread -Wl,-E "
-    .. "$(pkg-config --cflags --libs %s libuv openssl) %s"):format(FLAGS, name, VM, M.LLHTTP)
+    .. "$(pkg-config --cflags --libs %s libuv openssl zlib) %s"):format(FLAGS, name, VM, M.LLHTTP)
   return make(FOLDER .. "/" .. name, "spec/c src", "if "
     .. command:format("clang -fsanitize=thread") .. " 2>/dev/null; then :; else "
     .. command:format(CC) .. "; fi")

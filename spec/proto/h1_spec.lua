@@ -31,7 +31,7 @@ local ACCEPTED = {
 }
 
 local function program()
-  return cc.unit("h1", SOURCES, nil, cc.LLHTTP)
+  return cc.unit("h1", SOURCES, nil, nil, cc.LLHTTP)
 end
 
 local function read_data()

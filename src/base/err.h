@@ -46,7 +46,11 @@
   X(21, ETRUNCATED, "connection",                                              \
     "the connection ended before the message was complete")                    \
   X(22, EFIELD, "type", "the header field cannot be sent")                     \
-  X(23, EMESSAGE, "type", "the message cannot be sent")
+  X(23, EMESSAGE, "type", "the message cannot be sent")                        \
+  X(24, ECODING, "decode", "the content coding is not known here")             \
+  X(25, EDECODE, "decode", "the content coding is malformed")                  \
+  X(26, ECODINGCUT, "decode", "the coded content ends too early")              \
+  X(27, EEXPANSION, "limit", "the content expands too much when decoded")
 
 enum weft_error {
 #define X(offset, name, kind, message) WEFT_##name = -20000 - (offset),

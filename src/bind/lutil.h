@@ -86,6 +86,8 @@ void weft_open_tty(lua_State *L);
 void weft_open_watch(lua_State *L);
 void weft_open_idna(lua_State *L);
 void weft_open_encode(lua_State *L);
+void weft_open_psl(lua_State *L);
+void weft_open_text(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -105,5 +107,7 @@ int l_pool__gc(lua_State *L);
 int l_process__gc(lua_State *L);
 int l_tty__gc(lua_State *L);
 int l_watch__gc(lua_State *L);
+int l_psl__gc(lua_State *L);
+int l_charset__gc(lua_State *L);
 
 #endif

@@ -43,6 +43,8 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Process", l_process__gc);
   weft_new_class(L, "weft.RawMode", l_tty__gc);
   weft_new_class(L, "weft.Watch", l_watch__gc);
+  weft_new_class(L, "weft.PublicSuffixes", l_psl__gc);
+  weft_new_class(L, "weft.Charset", l_charset__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -153,5 +155,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_watch(L);
   weft_open_idna(L);
   weft_open_encode(L);
+  weft_open_psl(L);
+  weft_open_text(L);
   return 1;
 }

@@ -625,6 +625,45 @@ print(weft.statistics().tasks, lock:statistics().waiting) --> 3 1
 ```
 ]] }
 
+add { name = "cookies", title = "Cookies", from = { "weft.http.cookies" },
+  summary = "What servers have set, and what goes back to them; kept in a file between runs.",
+  text = [[
+A session of the HTTP client has a jar of its own, or takes the one that it is given; a jar can
+also be used by itself:
+
+```lua
+local http = require "weft.http.cookies"
+
+local jar = http.cookie_jar()
+jar:set_from_header("id=7; Path=/; Secure; Max-Age=3600", "https://shop.example/login")
+jar:set_from_header("seen=yes; Domain=shop.example; Path=/", "https://shop.example/login")
+print(jar:header_for("https://shop.example/cart")) --> id=7; seen=yes
+print(jar:header_for("http://www.shop.example/")) --> seen=yes
+print(jar:set_from_header("all=mine; Domain=example", "https://shop.example/")) --> false domain
+```
+
+Public suffixes, such as `co.uk`, are those of libpsl; where weft was built without it, only
+names of one label are known to be such.
+]] }
+
+add { name = "encodings", title = "Encodings", from = { "weft.http.encoding", "weft.http.mime" },
+  summary = "Text from bytes: all encodings of the web, and how it is told which one it is.",
+  text = [[
+The encodings and their labels are those of the WHATWG's Encoding Standard, as in browsers:
+"latin1" and "ascii" are windows-1252, "gb2312" is GBK. The tables are libc's.
+
+```lua
+local http = require "weft.http.encoding"
+
+local name, source = http.charset_of("text/html", '<meta charset="windows-1251">')
+print(name, source) --> windows-1251 document
+print(http.decode("\207\240\232\226\229\242", name)) --> Привет
+
+local decoder = http.decoder("gbk")
+print(decoder:decode("\214\208\206") .. decoder:decode("\196", true)) --> 中文
+```
+]] }
+
 add { name = "testing", title = "Testing", from = { "weft.testing" },
   summary = '`require "weft.testing"`: for tests of programs written with weft.',
   text = [[
