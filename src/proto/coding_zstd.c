@@ -19,8 +19,30 @@
 
 struct unpacker {
   ZSTD_DStream *stream;
-  int is_end; /* between two frames */
+  int is_end;      /* between two frames */
+  unsigned nmagic; /* bytes of the frame's magic number seen, at most 4 */
+  unsigned kinds;  /* what it can still be */
 };
+
+enum { FRAME = 1, SKIPPABLE = 2 };
+
+/* Old versions' frames, which some builds of the library read, are no content
+ * coding (RFC 8878). Looks at the next bytes of a magic number: how many were
+ * looked at, or -1 when it can be none. */
+static int look_at_magic(struct unpacker *unpacker, const uint8_t *in,
+                         size_t size) {
+  static const unsigned char frame[] = {0x28, 0xb5, 0x2f, 0xfd};
+  static const unsigned char skippable[] = {0x50, 0x2a, 0x4d, 0x18};
+  unsigned i = unpacker->nmagic, n = 0;
+  for (; i < 4 && n < size; i++, n++) {
+    uint8_t byte = in[n];
+    if (byte != frame[i])
+      unpacker->kinds &= ~(unsigned)FRAME;
+    if ((i == 0 ? byte & 0xf0 : byte) != skippable[i])
+      unpacker->kinds &= ~(unsigned)SKIPPABLE;
+  }
+  return unpacker->kinds != 0 ? (int)n : -1;
+}
 
 static void close_zstd(void *state, struct weft_mem *mem) {
   struct unpacker *unpacker = state;
@@ -32,6 +54,7 @@ static void *open_zstd(struct weft_mem *mem) {
   struct unpacker *unpacker = weft_calloc(mem, sizeof(*unpacker));
   if (unpacker == NULL)
     return NULL;
+  unpacker->kinds = FRAME | SKIPPABLE;
   unpacker->stream = ZSTD_createDStream();
   if (unpacker->stream != NULL &&
       !ZSTD_isError(ZSTD_DCtx_setParameter(unpacker->stream,
@@ -46,8 +69,12 @@ static int step_zstd(void *state, struct weft_coding_step *step) {
   ZSTD_inBuffer in = {step->in, step->in_left, 0};
   ZSTD_outBuffer out = {step->out, step->out_left, 0};
   size_t rc;
+  int n;
   if (unpacker->is_end && step->in_left == 0)
     return WEFT_CODING_END;
+  n = look_at_magic(unpacker, step->in, step->in_left);
+  if (n < 0)
+    return WEFT_EDECODE;
   rc = ZSTD_decompressStream(unpacker->stream, &out, &in);
   if (ZSTD_isError(rc))
     return ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation ? -ENOMEM
@@ -56,7 +83,12 @@ static int step_zstd(void *state, struct weft_coding_step *step) {
   step->in_left -= in.pos;
   step->out += out.pos;
   step->out_left -= out.pos;
+  unpacker->nmagic += (unsigned)n < in.pos ? (unsigned)n : (unsigned)in.pos;
   unpacker->is_end = rc == 0;
+  if (unpacker->is_end) {
+    unpacker->nmagic = 0;
+    unpacker->kinds = FRAME | SKIPPABLE;
+  }
   return unpacker->is_end ? WEFT_CODING_END : WEFT_CODING_MORE;
 }
 
