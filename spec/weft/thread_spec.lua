@@ -233,7 +233,9 @@ describe("weft.run_in_thread", function()
     support.raises("timeout", weft.timeout, limit, run_in_thread, busy, long)
     assert.equal(1, weft.thread_statistics().abandoned)
     assert.equal("x", run_in_thread("string.rep", "x", 1))
-    assert.equal(1, weft.thread_statistics().abandoned)
+    if not support.slow then -- there the first may have ended before the second began
+      assert.equal(1, weft.thread_statistics().abandoned)
+    end
   end))
 
   it("cancelled at each wait leaves nothing", support.outside(function()
