@@ -227,7 +227,7 @@ valgrind: deps-check build ## run the specs under valgrind, WEFT_SLOW=1 set
 # WEFT_SLOW asks the specs to scale their loops down.
 VALGRIND = env WEFT_SLOW=1 valgrind --error-exitcode=9 --leak-check=full \
   --errors-for-leak-kinds=definite --keep-debuginfo=yes \
-  --suppressions=tools/valgrind.supp
+  --suppressions=tools/valgrind.supp --fair-sched=try
 
 # Every spec/fuzz/NAME.c is a libFuzzer target. It is linked with an archive of
 # all of src/, from which the linker takes what the target uses. Seeds are in
