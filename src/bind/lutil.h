@@ -88,6 +88,7 @@ void weft_open_idna(lua_State *L);
 void weft_open_encode(lua_State *L);
 void weft_open_psl(lua_State *L);
 void weft_open_text(lua_State *L);
+void weft_open_deflate(lua_State *L);
 void weft_open_hash(lua_State *L);
 
 /* __gc of the classes. */
@@ -110,5 +111,6 @@ int l_tty__gc(lua_State *L);
 int l_watch__gc(lua_State *L);
 int l_psl__gc(lua_State *L);
 int l_charset__gc(lua_State *L);
+int l_deflater__gc(lua_State *L);
 
 #endif

@@ -45,6 +45,7 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Watch", l_watch__gc);
   weft_new_class(L, "weft.PublicSuffixes", l_psl__gc);
   weft_new_class(L, "weft.Charset", l_charset__gc);
+  weft_new_class(L, "weft.Deflater", l_deflater__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -157,6 +158,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_encode(L);
   weft_open_psl(L);
   weft_open_text(L);
+  weft_open_deflate(L);
   weft_open_hash(L);
   return 1;
 }
