@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.httpdate: the three forms, what is none, and that a date that was sent is read again.
+-- weft.http.httpdate: the three forms, what is none, what two digits of a year mean,
+-- and that a date that was sent is read again.
 
 local httpdate = require "weft.http.httpdate"
 local support = require "spec.support"

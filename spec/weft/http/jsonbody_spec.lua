@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.jsonbody: what cjson would round or not tell apart, and errors that show the place.
+-- weft.http.jsonbody: what cjson would round or not tell apart; what is refused on the way
+-- out and on the way in, and errors that show the place.
 
 local jsonbody = require "weft.http.jsonbody"
 local support = require "spec.support"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.links: the syntax of RFC 8288, several relations, and what servers get wrong.
+-- weft.http.links: the syntax of RFC 8288, several relations, relative URLs, text in
+-- extended notation, and what servers get wrong.
 
 local links = require "weft.http.links"
 local support = require "spec.support"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.multipart: forms to the byte, what is escaped and refused, and how they are streamed.
+-- weft.http.multipart: forms to the byte, what is escaped and refused, and how they are
+-- streamed.
 
 local http = require "weft.http.multipart"
 local filebody = require "weft.http.filebody"
