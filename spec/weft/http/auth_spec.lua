@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.auth: Basic and Bearer, functions, and what is refused.
+-- weft.http.auth: Basic and Bearer, functions, and what is refused; how an option of a session
+-- is taken.
 
 local auth = require "weft.http.auth"
 local hops = require "spec.weft.http.hops"

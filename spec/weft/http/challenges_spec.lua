@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.challenges: challenges in one field and in several, with all that quoting allows.
+-- weft.http.challenges: challenges in one field and in several, with all that quoting allows;
+-- and what is lost of those that break the rules.
 
 local challenges = require "weft.http.challenges"
 local support = require "spec.support"
