@@ -88,6 +88,7 @@ void weft_open_idna(lua_State *L);
 void weft_open_encode(lua_State *L);
 void weft_open_psl(lua_State *L);
 void weft_open_text(lua_State *L);
+void weft_open_hash(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);

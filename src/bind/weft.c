@@ -157,5 +157,6 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_encode(L);
   weft_open_psl(L);
   weft_open_text(L);
+  weft_open_hash(L);
   return 1;
 }
