@@ -96,7 +96,8 @@ end
 
 --- connections -----------------------------------------------------------------------------
 
--- What a response tells of its connection; the parts of `tls` are asked for when they are wanted.
+-- What a response tells of its connection. What is known of TLS is much work to put together: it
+-- is done when it is asked for, as long as the connection is open.
 local Info = {}
 
 function Info.__index(info, key)
@@ -345,7 +346,8 @@ end
 ---anew), `trace`. Its field `phase` is always the one it is in.
 ---
 ---The head has also `connection_info`: `peer` (`host`, `port`), `reused`, `tls` (as
----`stream:tls_info`); `stream`, if it `is_tunnel`; `trailers`, if they came with it.
+---`stream:tls_info`; nil if it is first asked for when the connection is closed); `stream` if it
+---`is_tunnel`; `trailers` if they came with it.
 ---
 ---Raises `dns`, `connection`, `proxy`, `tls`, `protocol`, `limit`, `timeout`, `closed`, each with
 ---`phase`; what the body's source or a hook raised; `cancelled`; `type`.
