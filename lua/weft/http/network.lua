@@ -174,6 +174,17 @@ local function obtain(self, request, route, has_slot)
   return open(self, request, route), false
 end
 
+-- Where waiting is impossible, what the pool gave goes back, and the error is raised.
+local function check_wait(pool, route, conn)
+  local ok, can_wait = pcall(core.can_park)
+  if not ok or can_wait ~= true then
+    if conn == false then
+      pool:free(route.name)
+    end
+    await._before_wait()
+  end
+end
+
 -- Gives back what `pool:acquire` gave.
 function Network:_give_back(conn, route)
   if not conn then
@@ -359,11 +370,11 @@ end
 function Network:send(request)
   request.timeouts, request.phase = request.timeouts or NO_LIMITS, "pool"
   request.options = request.options or NO_LIMITS
-  await._before_wait()
   local pool, route = self._pool, route_of(self, request)
   local message, opts = message_of(request, route), exchange_options(self, request)
   local conn, is_reused = pool:take(route.key, route.name), true
   if not conn then
+    check_wait(pool, route, conn)
     local ok
     ok, conn, is_reused = errors.guarded(timeouts.within, "connect", request,
       request.timeouts.connect, obtain, self, request, route, conn == false)
