@@ -110,6 +110,13 @@ function Info.__index(info, key)
   return tls
 end
 
+-- The metatable of heads that came by a connection: a field more in each of them would have cost
+-- more than all else that is done here.
+local function class_of(stream, peer, is_reused)
+  return { __index = { connection_info = setmetatable({ peer = peer, reused = is_reused,
+    _stream = stream }, Info) } }
+end
+
 local LIMITS = { "max_line_size", "max_field_size", "max_fields", "max_head_size",
   "max_informational" }
 
@@ -130,8 +137,7 @@ local function new_connection(self, request, route)
   end
   local own = core.stream_table(stream)
   local peer = { host = own.address or own.path or own.host, port = own.port }
-  conn._first = setmetatable({ peer = peer, reused = false, _stream = stream }, Info)
-  conn._again = setmetatable({ peer = peer, reused = true, _stream = stream }, Info)
+  conn._first, conn._again = class_of(stream, peer, false), class_of(stream, peer, true)
   self._pool:add(conn)
   return conn
 end
@@ -313,7 +319,7 @@ end
 
 -- What to make of a response whose head is in.
 local function finish(self, request, route, conn, head, is_reused)
-  head.connection_info = is_reused and conn._again or conn._first
+  setmetatable(head, is_reused and conn._again or conn._first)
   if head.is_tunnel then
     return tunnel(self, conn, route, head)
   elseif conn.state ~= "active" then
