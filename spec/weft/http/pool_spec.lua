@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.pool: slots, who waits, who is next, and which connections stay. The connections
+-- weft.http.pool and idle: slots, who waits, who is next, and which connections stay. The connections
 -- are tables that count how many of them are open.
 
 local pools = require "weft.http.pool"
