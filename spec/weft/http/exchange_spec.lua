@@ -134,7 +134,7 @@ describe("cancelled at any wait", function()
             stream:write("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n")
           else
             stream:write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
-            weft.sleep(0.01)
+            weft.sleep(0)
             stream:write("def")
           end
         end
