@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.download: responses into files, and going on where a download was broken off.
+-- The spec answers the requests itself: spec.http_fake.
 
 local fake = require "spec.http_fake"
 local support = require "spec.support"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.exchange: middlewares, and in which order everything around a request happens.
+-- Where the network matters, it is spec.http_raw's.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"

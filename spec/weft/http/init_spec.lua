@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http: the public names.
+-- A name that is missing here is missing for every user.
 
 local http = require "weft.http"
 local support = require "spec.support"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.trace: which hook is called when, with what.
+-- The events of the network are those of a real connection.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"

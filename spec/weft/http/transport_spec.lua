@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.transport: functions in the place of the network, and what they may return.
+-- Where the network matters, it is spec.http_raw's.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"
