@@ -67,6 +67,7 @@ http {
     listen 127.0.0.1:${port1};
     listen 127.0.0.1:${port2} ssl;
     root ${dir}/www;
+    client_max_body_size 64m;
     location / { }
     location = /redirect { return 302 /text.txt; }
     location = /permanent { return 308 /status/200; }
@@ -82,7 +83,7 @@ http {
     location = /slow { limit_rate 4096; alias ${dir}/www/text.txt; }
     location = /refused { proxy_pass http://127.0.0.1:${port3}/; }
     location = /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:${port1}/status/200; }
-    location = /upload { client_max_body_size 64m; client_body_buffer_size 16k;
+    location = /upload { client_body_buffer_size 16k;
       proxy_pass http://127.0.0.1:${port1}/status/200; }
     location = /headers {
       add_header Set-Cookie "a=1; Path=/";
@@ -170,7 +171,7 @@ Alias /br ${dir}/www/text.txt
 </Location>
 <Location /digest>
   AuthType Digest
-  AuthName "a realm, \"quoted\""
+  AuthName "a realm, with = and such"
   AuthDigestDomain /digest /other
   AuthUserFile ${dir}/digests
   Require valid-user
@@ -220,7 +221,7 @@ M.apache = {
     write(dir, "cgi/echo", ECHO)
     weft.fs.chmod(dir .. "/cgi/echo", 493)
     write(dir, "users", "user:{SHA}" .. core.base64_encode(core.hash("sha1", "secret")) .. "\n")
-    write(dir, "digests", digest_line('a realm, "quoted"') .. digest_line("brief"))
+    write(dir, "digests", digest_line("a realm, with = and such") .. digest_line("brief"))
     write(dir, "apache.conf", table.concat(lines) .. filled(APACHE, { dir = dir, cert = cert,
       key = key, port1 = ports[1], port2 = ports[2] }))
     return { "-DFOREGROUND", "-f", dir .. "/apache.conf" }
