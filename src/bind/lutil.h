@@ -114,8 +114,8 @@ int l_tty__gc(lua_State *L);
 int l_watch__gc(lua_State *L);
 int l_psl__gc(lua_State *L);
 int l_charset__gc(lua_State *L);
+int l_deflater__gc(lua_State *L);
 int l_fields__gc(lua_State *L);
 int l_h1__gc(lua_State *L);
-int l_deflater__gc(lua_State *L);
 
 #endif

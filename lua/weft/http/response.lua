@@ -142,6 +142,8 @@ function Response:release()
     self._is_closed = true
     if self._body and not self._has_ended then
       self._body:release()
+    elseif self._head.stream then
+      self._head.stream:close()
     end
     ended(self)
   end
@@ -153,6 +155,8 @@ function Response:close()
     self._is_closed = true
     if self._body and not self._has_ended then
       self._body:close()
+    elseif self._head.stream then
+      self._head.stream:close()
     end
     ended(self)
   end
@@ -187,16 +191,15 @@ end
 ---Raises `state` for any other response, and when it was taken already; `closed`.
 ---@return weft.Stream
 function Response:detach()
-  local body = self._body
+  local stream = self._head.stream
   if self._is_closed then
     errors.raise("closed", "the response is closed", { url = self.url, method = self.method })
-  elseif not (self._head.is_tunnel and body and body.detach) then
+  elseif not stream then
     errors.raise("state", ("the response is no tunnel: its status is %d"):format(self.status),
       { url = self.url, method = self.method })
   end
   self._is_closed = true
-  ended(self)
-  return body:detach()
+  return stream
 end
 
 --- reading ----------------------------------------------------------------------------------
