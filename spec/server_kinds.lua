@@ -68,6 +68,7 @@ http {
     listen 127.0.0.1:${port2} ssl;
     root ${dir}/www;
     client_max_body_size 64m;
+    keepalive_requests 1000000;
     location / { }
     location = /redirect { return 302 /text.txt; }
     location = /permanent { return 308 /status/200; }
@@ -80,7 +81,7 @@ http {
     location = /silence { return 444; }
     location = /last { keepalive_timeout 0; return 200 last; }
     location = /brief { keepalive_timeout 100ms; return 200 brief; }
-    location = /slow { limit_rate 4096; alias ${dir}/www/text.txt; }
+    location = /slow { gzip off; limit_rate 4096; alias ${dir}/www/text.txt; }
     location = /refused { proxy_pass http://127.0.0.1:${port3}/; }
     location = /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:${port1}/status/200; }
     location = /upload { client_body_buffer_size 16k;

@@ -8,13 +8,12 @@
 --     it("does this", suite.spec(function(server) ... server.ports[1] ... end))
 --
 -- Owns: the process, its folder and its log, which is shown when it does not start. The process
--- belongs to a loop in which all specs of the group run, one after the other.
+-- belongs to a loop that stands still while the specs run, each in one of its own.
 -- Must not know: how any of them is configured; that is spec.server_kinds'.
 
 local weft = require "weft"
 local kinds = require "spec.server_kinds"
 local support = require "spec.support"
-local testing = require "weft.testing"
 
 local M = {}
 
@@ -179,10 +178,8 @@ function M.suite(...)
   end
 
   function suite.spec(fn)
-    return support.outside(function()
-      runner:run(function()
-        weft.timeout(support.GUARD, testing.leaks, fn, (table.unpack or unpack)(running))
-      end)
+    return support.run(function()
+      fn((table.unpack or unpack)(running))
     end)
   end
 
