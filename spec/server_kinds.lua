@@ -115,7 +115,7 @@ M.nginx = {
 
 local APACHE_MODULES = [[mpm_event authn_core authn_file authz_core authz_user auth_basic
   auth_digest alias mime filter deflate brotli dav dav_fs setenvif headers ssl socache_shmcb dir
-  asis cgid ratelimit env]]
+  asis cgid ratelimit env proxy proxy_http proxy_connect]]
 
 local APACHE = [[
 ServerName localhost
@@ -123,6 +123,7 @@ ServerRoot ${dir}
 PidFile ${dir}/apache.pid
 Listen 127.0.0.1:${port1}
 Listen 127.0.0.1:${port2}
+Listen 127.0.0.1:${port3}
 User nobody
 Group nogroup
 Mutex pthread
@@ -146,6 +147,14 @@ AddHandler send-as-is asis
   SSLEngine on
   SSLCertificateFile ${cert}
   SSLCertificateKeyFile ${key}
+</VirtualHost>
+<VirtualHost 127.0.0.1:${port3}>
+  SSLEngine on
+  SSLCertificateFile ${cert}
+  SSLCertificateKeyFile ${key}
+  ProxyRequests On
+  ProxyVia On
+  AllowCONNECT 1-65535
 </VirtualHost>
 Redirect 302 /redirect /text.txt
 Redirect 303 /see /1k.bin
@@ -208,7 +217,7 @@ end
 
 M.apache = {
   programs = { "/usr/sbin/apache2" },
-  ports = 2, -- plain and TLS
+  ports = 3, -- plain, TLS, and a proxy that is spoken to by TLS
   prepare = function(dir, ports)
     local cert, key = certificate()
     local lines = {}
@@ -224,7 +233,7 @@ M.apache = {
     write(dir, "users", "user:{SHA}" .. core.base64_encode(core.hash("sha1", "secret")) .. "\n")
     write(dir, "digests", digest_line("a realm, with = and such") .. digest_line("brief"))
     write(dir, "apache.conf", table.concat(lines) .. filled(APACHE, { dir = dir, cert = cert,
-      key = key, port1 = ports[1], port2 = ports[2] }))
+      key = key, port1 = ports[1], port2 = ports[2], port3 = ports[3] }))
     return { "-DFOREGROUND", "-f", dir .. "/apache.conf" }
   end,
 }

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http through squid and tinyproxy, to nginx: forwarded and tunnelled, with a password and
--- without, refused, and as the environment says.
+-- weft.http through squid, tinyproxy and Apache, to nginx: forwarded and tunnelled, with a
+-- password and without, by TLS, refused, and as the environment says.
 
 local environ = require "weft.http.environ"
 local http = require "weft.http"
@@ -9,12 +9,12 @@ local servers = require "spec.servers"
 local support = require "spec.support"
 local weft = require "weft"
 
-local suite = servers.suite("nginx", "squid", "tinyproxy")
+local suite = servers.suite("nginx", "squid", "tinyproxy", "apache")
 
 -- fn(session, plain, secure, proxies): a session, nginx's addresses, and proxies by name: two of
--- squid's ports, of which one asks for a password, and tinyproxy, which does.
+-- squid's ports, of which one asks for a password, tinyproxy, which does, and Apache, by TLS.
 local function client(fn, opts)
-  return suite.spec(function(nginx, squid, tinyproxy)
+  return suite.spec(function(nginx, squid, tinyproxy, apache)
     local all = { tls = { ca_file = certs.path "root.pem" } }
     for name, value in pairs(opts or {}) do
       all[name] = value
@@ -24,6 +24,7 @@ local function client(fn, opts)
         open = "http://127.0.0.1:" .. squid.ports[1],
         squid = "http://127.0.0.1:" .. squid.ports[2],
         tinyproxy = "http://127.0.0.1:" .. tinyproxy.ports[1],
+        secure = "https://localhost:" .. apache.ports[3],
         nobody = "http://127.0.0.1:" .. nginx.ports[3],
         nobody_port = nginx.ports[3],
       })
@@ -85,6 +86,24 @@ describe("a proxy", function()
       assert.not_matches("wrong", tostring(e))
     end))
   end
+
+  it("is spoken to by TLS", client(function(session, plain, secure, proxies)
+    for _, base in ipairs({ plain, secure }) do
+      for _ = 1, 3 do
+        local response = session:get(base .. "/1k.bin", { proxy = proxies.secure })
+        assert.equal(base == plain, response.headers:get("Via") ~= nil)
+        assert.equal(1024, #response:read())
+      end
+    end
+    assert.equal(4, session:statistics().reused)
+    local response = session:put(secure .. "/upload", { proxy = proxies.secure,
+      data = ("x"):rep(2000000) })
+    assert.equal(200, response.status)
+    response:release()
+    local e = support.raises("proxy", session.get, session, secure .. "/1k.bin",
+      { proxy = proxies.secure, proxy_tls = {} })
+    assert.equal("tls", e.cause.kind)
+  end))
 
   it("keeps its password to itself", client(function(session, plain, secure, proxies)
     for _, base in ipairs({ plain, secure }) do
