@@ -82,6 +82,8 @@ http {
     location = /last { keepalive_timeout 0; return 200 last; }
     location = /brief { keepalive_timeout 100ms; return 200 brief; }
     location = /slow { gzip off; limit_rate 4096; alias ${dir}/www/text.txt; }
+    location = /part { gzip off; limit_rate_after 40k; limit_rate 4096;
+      alias ${dir}/www/text.txt; }
     location = /refused { proxy_pass http://127.0.0.1:${port3}/; }
     location = /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:${port1}/status/200; }
     location = /upload { client_body_buffer_size 16k;

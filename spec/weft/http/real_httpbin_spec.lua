@@ -114,6 +114,20 @@ describe("httpbin", function()
     assert.equal(401, status_of(session:get("/bearer")))
   end))
 
+  it("is told who asks by a netrc file", client(function(session)
+    weft.fs.temporary_file(function(_, path)
+      weft.fs.write_file(path, "machine 127.0.0.1 login user password pass")
+      local getenv = os.getenv
+      os.getenv = function(name) return name == "NETRC" and path or nil end -- luacheck: ignore
+      weft.finally(function()
+        assert.equal(200, status_of(session:get("/basic-auth/user/pass")))
+        assert.equal(401, status_of(session:get("/basic-auth/user/pass", { auth = false })))
+      end, function()
+        os.getenv = getenv -- luacheck: ignore
+      end)
+    end)
+  end, { trust_env = true }))
+
   for _, algorithm in ipairs({ "MD5", "SHA-256", "SHA-512" }) do
     for _, qop in ipairs({ "auth", "auth-int" }) do
       it("asks for a digest by " .. algorithm .. ", " .. qop, client(function(session)

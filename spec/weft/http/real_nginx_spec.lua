@@ -147,6 +147,22 @@ describe("nginx", function()
     assert.equal(1, session:statistics().open)
   end))
 
+  it("goes on with a download where it was broken off", client(function(session)
+    weft.fs.temporary_directory(function(dir)
+      local path, sizes = dir .. "/file", {}
+      support.raises("timeout", function()
+        session:get("/part", { timeout = { sock_read = 0.3 } }):save(path, { resume = true })
+      end)
+      assert.is_false(weft.fs.exists(path))
+      session:get("/part"):save(path, { resume = true, on_progress = function(size)
+        sizes[#sizes + 1] = size
+      end })
+      assert.is_true(weft.fs.read_file(path) == kinds.TEXT)
+      assert.is_true(sizes[1] > 30000)
+      assert.equal(1, #weft.fs.readdir(dir))
+    end)
+  end))
+
   it("takes a large upload, and refuses one before it is there", client(function(session)
     local function source(count)
       return function()
