@@ -129,6 +129,12 @@ function M.defaults(defaults, made)
   if made.headers then
     override(list, made.headers)
   end
+  for _, name in ipairs({ "Content-Length", "Transfer-Encoding" }) do
+    if list:has(name) then
+      errors.raise("type", ("session: the header %s cannot be set for all requests"):format(name),
+        { code = "invalid_header", name = name })
+    end
+  end
   return list
 end
 
@@ -384,7 +390,7 @@ end
 -- Points the request at its address.
 local function aim(self)
   local made = self.settings
-  self.url, self.phase, self.auth_state = self.address.url, nil, nil
+  self.url = self.address.url
   if self.jar or self.cookies then
     set_cookies(self)
   end
@@ -457,6 +463,35 @@ local function apply_options(self, opts)
   self.message.trailers = opts.trailers and fields.new(opts.trailers) or nil
 end
 
+-- What all requests have. What is set later has its place from the start: a table that grows costs
+-- more than all the rest here.
+local function bare(session, made, method, address)
+  local headers = initial_fields(session, address)
+  return setmetatable({ method = method, url = address.url, headers = headers,
+    message = { method = method, fields = headers, target = "" }, settings = made,
+    address = address, timeouts = made.timeouts, options = made.wire, tls = made.tls,
+    tls_key = made.tls_key, server_hostname = made.server_hostname, is_replayable = true,
+    is_idempotent = KNOWN[method] or false, jar = session.cookie_jar, session = session,
+    own_cookie = session._own_cookie, phase = "pool", started = false, deadline = false,
+    total = false, response = false, connection = false }, Request)
+end
+
+-- A request without options, which most are.
+local function plain(session, method, text)
+  local made = session._settings
+  if KNOWN[method] == nil then
+    method = check_method(method)
+  end
+  local address = address_of(session, text, made, NO_OPTIONS)
+  local self = bare(session, made, method, address)
+  if WITH_BODY[method] then
+    self.body, self.message.body, self.message.length = "", "", 0
+  end
+  aim(self)
+  keep_pristine(self)
+  return self
+end
+
 ---Makes a request of a session.
 ---
 ---Raises `type` (codes "invalid_method", "invalid_url", "invalid_header", "invalid_cookie",
@@ -468,26 +503,16 @@ end
 ---@param opts table?
 ---@return weft.http.Request
 function M.new(session, method, text, opts)
-  local made = session._settings
-  if opts ~= nil then
-    made = settings.of_request(made, opts)
-  else
-    opts = NO_OPTIONS
+  if opts == nil then
+    return plain(session, method, text)
   end
+  local made = settings.of_request(session._settings, opts)
   method = check_method(method)
-  local address = address_of(session, text, made, opts)
-  local headers = initial_fields(session, address)
-  local self = setmetatable({ method = method, url = address.url, headers = headers,
-    message = { method = method, fields = headers }, settings = made, address = address,
-    timeouts = made.timeouts, options = made.wire, tls = made.tls, tls_key = made.tls_key,
-    server_hostname = made.server_hostname, is_replayable = true,
-    is_idempotent = KNOWN[method] or false, jar = session.cookie_jar or nil, session = session },
-    Request)
-  if opts ~= NO_OPTIONS then
-    apply_options(self, opts)
-  end
+  local self = bare(session, made, method, address_of(session, text, made, opts))
+  local headers = self.headers
+  apply_options(self, opts)
   if opts.cookie_jar ~= nil then
-    self.jar = opts.cookie_jar or nil
+    self.jar = opts.cookie_jar
   end
   self.own_cookie = headers:get("cookie")
   aim(self)
@@ -557,7 +582,7 @@ local function leave_origin(self, address)
     self.own_auth = nil
   end
   if address.hostname ~= self.address.hostname then
-    self.is_foreign, self.cookies = true, nil
+    self.is_foreign, self.cookies, self.server_hostname = true, nil, nil
   end
 end
 
@@ -591,7 +616,7 @@ function Request:redirect(address, method, keeps_body)
   if address.host ~= self.address.host or not self.headers:has("host") then
     self.headers:set("Host", address.host)
   end
-  self.address = address
+  self.address, self.auth_state = address, nil
   aim(self)
   keep_pristine(self)
 end
@@ -616,7 +641,7 @@ function Request:again(headers)
   made.headers = self.headers:copy()
   override(made.headers, headers)
   made.message = { method = self.method, fields = made.headers }
-  made.history, made.response, made.pristine = nil, nil, self.pristine and made.headers:copy()
+  made.history, made.response, made.pristine = nil, false, self.pristine and made.headers:copy()
   return made
 end
 

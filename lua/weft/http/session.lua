@@ -171,6 +171,7 @@ function M.session(opts)
   local self = setmetatable({ cookie_jar = jar_of(made), closed = false, _settings = made,
     _addresses = addresses.cache(), _fields = requests.defaults(default_headers(), made),
     _redirects = 0, _retries = 0 }, Session)
+  self._own_cookie = self._fields:get("cookie")
   local function connect()
     return make_network(made)
   end
@@ -374,7 +375,7 @@ function M.request(method, url, opts)
   if copy.cookie_jar == nil then
     copy.cookie_jar = cookies.cookie_jar()
   end
-  if method == "HEAD" and copy.allow_redirects == nil then
+  if type(method) == "string" and method:upper() == "HEAD" and copy.allow_redirects == nil then
     copy.allow_redirects = false
   end
   return session:request(method, url, copy)
