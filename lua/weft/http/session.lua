@@ -16,6 +16,7 @@ local loops = require "weft.loop"
 local netrc = require "weft.http.netrc"
 local network = require "weft.http.network"
 local options = require "weft.options"
+local requestfields = require "weft.http.requestfields"
 local requests = require "weft.http.request"
 local settings = require "weft.http.settings"
 local transports = require "weft.http.transport"
@@ -169,7 +170,7 @@ function M.session(opts)
   local made = settings.of_session(opts)
   check_base(made.base_url)
   local self = setmetatable({ cookie_jar = jar_of(made), closed = false, _settings = made,
-    _addresses = addresses.cache(), _fields = requests.defaults(default_headers(), made),
+    _addresses = addresses.cache(), _fields = requestfields.defaults(default_headers(), made),
     _redirects = 0, _retries = 0 }, Session)
   self._own_cookie = self._fields:get("cookie")
   local function connect()
