@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "bind/l_fields.h"
+#include "net/tls.h"
 
 /* What h1_head tells of a head: in weft.http.connection too. */
 enum head_kind { INTERIM, WITH_BODY, OVER, TUNNEL };
@@ -113,7 +114,11 @@ int weft_h1_on_stream_end(struct l_h1 *c, int rc) {
     return weft_h1_failed(c, rc, NULL);
   if (weft_h1_finish(&c->h1) != 0)
     return weft_h1_parse_failed(c);
-  return rc == UV_EOF ? 0 : weft_h1_failed(c, rc, NULL);
+  if (rc != UV_EOF)
+    return weft_h1_failed(c, rc, NULL);
+  if (weft_tls_ended_unclean(c->s->stream.top))
+    c->defects |= WEFT_H1_UNCLEAN_CLOSE;
+  return 0;
 }
 
 int weft_h1_push_failure(lua_State *L, const struct l_h1 *c) {
@@ -329,6 +334,10 @@ static int l_h1_defects(lua_State *L) {
   }
   if (c->defects & WEFT_H1_UNKNOWN_CODING) {
     lua_pushliteral(L, "unknown-coding");
+    lua_rawseti(L, -2, ++n);
+  }
+  if (c->defects & WEFT_H1_UNCLEAN_CLOSE) {
+    lua_pushliteral(L, "unclean-close");
     lua_rawseti(L, -2, ++n);
   }
   return 1;

@@ -20,6 +20,7 @@
 
 /* Defects that are not the parser's, from its last bit on. */
 #define WEFT_H1_UNKNOWN_CODING (1u << WEFT_H1_DEFECTS_COUNT)
+#define WEFT_H1_UNCLEAN_CLOSE (2u << WEFT_H1_DEFECTS_COUNT)
 
 enum l_h1_state {
   L_H1_IDLE,
