@@ -46,6 +46,8 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.PublicSuffixes", l_psl__gc);
   weft_new_class(L, "weft.Charset", l_charset__gc);
   weft_new_class(L, "weft.Deflater", l_deflater__gc);
+  weft_new_class(L, "weft.Fields", l_fields__gc);
+  weft_new_class(L, "weft.H1", l_h1__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -160,5 +162,9 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_text(L);
   weft_open_deflate(L);
   weft_open_hash(L);
+  weft_open_fields(L);
+  weft_open_h1(L);
+  weft_open_h1_send(L);
+  weft_open_h1_body(L);
   return 1;
 }

@@ -231,9 +231,18 @@ static int socket_connect(struct weft_filter *filter) {
 
 /* --- making -------------------------------------------------------------- */
 
+/* Emptied, and polled since: an event would have come. */
+static int socket_is_quiet(struct weft_filter *filter) {
+  struct weft_socket *socket = of(filter);
+  if (socket->is_drained && (socket->armed & WEFT_READ) != 0)
+    return 1;
+  socket->is_drained = 0;
+  return 0;
+}
+
 static const struct weft_filter_class socket_class = {
-    "socket",        socket_connect, socket_recv, socket_send,
-    socket_shutdown, socket_needs,   socket_want, destroy,
+    "socket",     socket_connect, socket_recv, socket_send,     socket_shutdown,
+    socket_needs, socket_want,    destroy,     socket_is_quiet,
 };
 
 static int is_socket(int fd) {
