@@ -30,7 +30,7 @@
 #include <uv.h>
 
 #define WARM_UP_MS 500
-#define READ_SIZE 65536
+#define READ_SIZE (68 * 1024) /* a body of 64 KiB with its head */
 
 /* Memory of freed bodies is not given back to the system: getting it again,
  * page by page, would take most of the time of a 64 KiB response. */
