@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- bench/http/layers.lua: the same requests by less and less of weft's client, to see which layer
 -- spends what. Prints the CPU microseconds of a request; a long run suits a profiler.
--- usage: layers.lua stream|connection|network|session URL [CONNECTIONS [SECONDS]]
+-- usage: layers.lua stream|connection|network|session URL [CONNECTIONS [SECONDS [CA_FILE]]]
 --   stream      write, read_until, read_exactly
 --   connection  the exchange: a request's head written, its response parsed, in C
 --   network     with the pool
@@ -11,14 +11,17 @@
 local weft = require "weft"
 
 local layer, url, count, seconds = arg[1], arg[2], tonumber(arg[3] or 64), tonumber(arg[4] or 2)
-local host, port, path = url:match "^http://([%d.]+):(%d+)(/.*)$"
+local scheme, host, port, path = url:match "^(https?)://([%d.]+):(%d+)(/.*)$"
+local tls = scheme == "https" and weft.tls.context { ca_file = arg[5] } or nil
 local authority = host .. ":" .. port
 local WARM_UP = 0.3
 local done = 0
 
 local layers = {}
 
-local function connect() return weft.open_connection { host = host, port = tonumber(port) } end
+local function connect()
+  return weft.open_connection { host = host, port = tonumber(port), tls = tls }
+end
 
 function layers.stream()
   local stream = connect()
@@ -53,6 +56,7 @@ function layers.network(shared)
   local parsed = require("weft.url").parse(url)
   return function()
     local head, body = network:send { method = "GET", url = parsed, message = new_message(),
+      tls = tls, tls_key = tls and "tls" or nil,
       timeouts = {}, options = { decode = true }, is_replayable = true, is_idempotent = true }
     local text = head.body or body:read_all()
     assert(head.status == 200 and #text > 0)
@@ -60,7 +64,7 @@ function layers.network(shared)
 end
 
 function layers.session(shared)
-  shared.session = shared.session or require("weft.http").session {}
+  shared.session = shared.session or require("weft.http").session { tls = tls }
   local session = shared.session
   return function()
     local response = session:get(url)

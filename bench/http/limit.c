@@ -32,8 +32,9 @@
 #define WARM_UP_MS 500
 #define READ_SIZE (68 * 1024) /* a body of 64 KiB with its head */
 
-/* Memory of freed bodies is not given back to the system: getting it again,
- * page by page, would take most of the time of a 64 KiB response. */
+/* With connections that are kept, the memory of freed bodies is not given back
+ * to the system: getting it again, page by page, would take most of the time of
+ * a 64 KiB response. */
 #define HEAP_KEPT (256 << 20)
 
 struct connection {
@@ -306,7 +307,8 @@ int main(int argc, char **argv) {
   is_slow = strcmp(operation, "slow") == 0;
   total = atol(argv[3]);
   signal(SIGPIPE, SIG_IGN);
-  mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
+  if (!is_fresh && !is_slow)
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
   uv_ip4_addr(host, port, &address);
   if (strcmp(scheme, "https") == 0)
     set_up_tls(argc > 5 ? argv[5] : "");
