@@ -97,6 +97,17 @@ local function check_open(self)
   errors.raise("closed", "the response is closed", { phase = "body" })
 end
 
+-- What a hook did not let through is missing in the body: it cannot be read on.
+local function tell_chunk(self, conn, data)
+  local ok, e = errors.guarded(self._trace, "chunk", { chunk = data, size = #data,
+    time = core.loop_time(core.running_loop()) })
+  if not ok then
+    conn:close()
+    finish(self)
+    error(e, 0)
+  end
+end
+
 local function read(self, conn, fn, max)
   local ok, data
   if self._rate then
@@ -107,9 +118,8 @@ local function read(self, conn, fn, max)
   if not ok then
     return failed(self, data)
   end
-  if data and data ~= "" and self._trace then
-    self._trace("chunk", { chunk = data, size = #data,
-      time = core.loop_time(core.running_loop()) })
+  if data ~= "" and self._trace then
+    tell_chunk(self, conn, data)
   end
   return data
 end

@@ -96,7 +96,8 @@ end
 
 --- connections -----------------------------------------------------------------------------
 
--- What a response tells of its connection; the parts of `tls` are asked for when they are wanted.
+-- What a response tells of its connection. What is known of TLS is much work to put together: it
+-- is done when it is asked for, as long as the connection is open.
 local Info = {}
 
 function Info.__index(info, key)
@@ -107,6 +108,13 @@ function Info.__index(info, key)
   local tls = not stream:is_closed() and stream:tls_info() or nil
   rawset(info, "tls", tls)
   return tls
+end
+
+-- The metatable of heads that came by a connection: a field more in each of them would have cost
+-- more than all else that is done here.
+local function class_of(stream, peer, is_reused)
+  return { __index = { connection_info = setmetatable({ peer = peer, reused = is_reused,
+    _stream = stream }, Info) } }
 end
 
 local LIMITS = { "max_line_size", "max_field_size", "max_fields", "max_head_size",
@@ -129,8 +137,7 @@ local function new_connection(self, request, route)
   end
   local own = core.stream_table(stream)
   local peer = { host = own.address or own.path or own.host, port = own.port }
-  conn._first = setmetatable({ peer = peer, reused = false, _stream = stream }, Info)
-  conn._again = setmetatable({ peer = peer, reused = true, _stream = stream }, Info)
+  conn._first, conn._again = class_of(stream, peer, false), class_of(stream, peer, true)
   self._pool:add(conn)
   return conn
 end
@@ -171,6 +178,17 @@ local function obtain(self, request, route, has_slot)
     return conn, true
   end
   return open(self, request, route), false
+end
+
+-- Where waiting is impossible, what the pool gave goes back, and the error is raised.
+local function check_wait(pool, route, conn)
+  local ok, can_wait = pcall(core.can_park)
+  if not ok or can_wait ~= true then
+    if conn == false then
+      pool:free(route.name)
+    end
+    await._before_wait()
+  end
 end
 
 -- Gives back what `pool:acquire` gave.
@@ -301,7 +319,7 @@ end
 
 -- What to make of a response whose head is in.
 local function finish(self, request, route, conn, head, is_reused)
-  head.connection_info = is_reused and conn._again or conn._first
+  setmetatable(head, is_reused and conn._again or conn._first)
   if head.is_tunnel then
     return tunnel(self, conn, route, head)
   elseif conn.state ~= "active" then
@@ -345,7 +363,8 @@ end
 ---anew), `trace`. Its field `phase` is always the one it is in.
 ---
 ---The head has also `connection_info`: `peer` (`host`, `port`), `reused`, `tls` (as
----`stream:tls_info`); `stream`, if it `is_tunnel`; `trailers`, if they came with it.
+---`stream:tls_info`; nil if it is first asked for when the connection is closed); `stream` if it
+---`is_tunnel`; `trailers` if they came with it.
 ---
 ---Raises `dns`, `connection`, `proxy`, `tls`, `protocol`, `limit`, `timeout`, `closed`, each with
 ---`phase`; what the body's source or a hook raised; `cancelled`; `type`.
@@ -357,11 +376,11 @@ end
 function Network:send(request)
   request.timeouts, request.phase = request.timeouts or NO_LIMITS, "pool"
   request.options = request.options or NO_LIMITS
-  await._before_wait()
   local pool, route = self._pool, route_of(self, request)
   local message, opts = message_of(request, route), exchange_options(self, request)
   local conn, is_reused = pool:take(route.key, route.name), true
   if not conn then
+    check_wait(pool, route, conn)
     local ok
     ok, conn, is_reused = errors.guarded(timeouts.within, "connect", request,
       request.timeouts.connect, obtain, self, request, route, conn == false)

@@ -30,10 +30,6 @@ local BYPASS_MAX = 16
 -- What a waiter is woken with when the pool was closed.
 local CLOSED = {}
 
-local function now()
-  return core.loop_time(core.running_loop() or core.default_loop())
-end
-
 --- hosts and groups ------------------------------------------------------------------------
 
 -- What is counted for a host; nothing without a limit for each.
@@ -57,7 +53,8 @@ local function forget_host(self, name)
   end
 end
 
--- The idle connections of a key, the oldest at `first`, and those that wait for one.
+-- The idle connections of a key, the oldest at `first`, and those that wait for one. It stays
+-- while a connection that was idle is in use, as that mostly comes back.
 local function group_of(self, key)
   local group = self._groups[key]
   if not group then
@@ -110,20 +107,20 @@ local function drop_oldest(self, conn)
   self:remove(conn)
 end
 
-local function is_usable(self, conn, time)
-  return conn._idle_since + self.keepalive_timeout > time
-    and (not self.max_age or conn._made + self.max_age > time) and conn:is_alive()
+-- Those that were idle for too long are closed by the timer.
+local function is_usable(self, conn)
+  return conn:is_alive()
+    and (not self.max_age or conn._made + self.max_age > core.loop_time(self._loop))
 end
 
 -- The idle connection of a group that was used last, or false; dead ones are closed.
 local function take_idle(self, group)
-  local time = group.first <= group.last and now()
   while group.first <= group.last do
     local conn = group[group.last]
     group[group.last] = nil
     group.last = group.last - 1
     unlink(self, conn)
-    if is_usable(self, conn, time) then
+    if is_usable(self, conn) then
       return conn
     end
     conn:close()
@@ -178,7 +175,7 @@ local function expire(ref)
     return
   end
   self._timer = nil
-  local limit, conn = now() - self.keepalive_timeout, self._idle._newer
+  local limit, conn = core.loop_time(self._loop) - self.keepalive_timeout, self._idle._newer
   while conn ~= self._idle and conn._idle_since <= limit do
     drop_oldest(self, conn)
     conn = self._idle._newer
@@ -190,23 +187,21 @@ end
 
 -- The loop does not keep the pool: a session that was forgotten can be collected.
 function arm(self, when)
-  local loop = core.running_loop() or core.default_loop()
-  self._loop = loop
-  self._timer = core.callback(loop, when, expire, self._weak)
+  self._timer_loop = self._loop
+  self._timer = core.callback(self._loop, when, expire, self._weak)
 end
 
 local function put_idle(self, conn, key, name)
   local group = group_of(self, key)
   group.last = group.last + 1
   group[group.last] = conn
-  conn._group, conn._host, conn._idle_since = group, name, now()
+  conn._group, conn._host, conn._idle_since = group, name, core.loop_time(self._loop)
   link(self, conn)
   if self.limit_per_host > 0 then
     local host = host_of(self, name)
     host.idle = host.idle + 1
   end
-  local loop = core.running_loop()
-  if not self._timer or loop and loop ~= self._loop then
+  if not self._timer or self._timer_loop ~= self._loop then
     arm(self, conn._idle_since + self.keepalive_timeout)
   end
 end
@@ -298,8 +293,8 @@ local function claim(self, group, name)
     self.reused = self.reused + 1
   else
     make_room(self, name)
+    forget_group(self, group)
   end
-  forget_group(self, group)
   return conn
 end
 
@@ -418,9 +413,12 @@ local function forget(self, conn)
     self._sent = self._sent + (conn.bytes_sent or 0)
     self._received = self._received + (conn.bytes_received or 0)
   end
+  if conn._group then
+    forget_group(self, conn._group)
+  end
 end
 
----Notes a new connection, which `close` closes.
+---Notes a new connection, which `close` closes. It belongs to the loop that runs.
 ---
 ---Raises `closed`, after closing it.
 ---@private
@@ -429,8 +427,8 @@ function Pool:add(conn)
     conn:close()
     check_open(self)
   end
-  conn._made = now()
-  self._loop = self._loop or core.running_loop()
+  self._loop = core.running_loop() or core.default_loop()
+  conn._made = core.loop_time(self._loop)
   self._open[conn] = true
 end
 

@@ -112,6 +112,23 @@ describe("a transport", function()
     end)
   end))
 
+  it("can be used in one loop after the other", support.outside(function()
+    local transport = networks.new { limit = 1 }
+    for _ = 1, 2 do
+      weft.run(function()
+        local server = raw.serve(raw.answer(OK))
+        for i = 1, 2 do
+          local _, head = get(transport, server.port)
+          assert.equal(i == 2, head.connection_info.reused)
+        end
+        server:close()
+      end)
+    end
+    assert.equal(1, transport:statistics().open)
+    transport:close()
+    assert.equal(0, transport:statistics().open)
+  end))
+
   it("outside a task says so and loses nothing", support.outside(function()
     local transport = networks.new()
     raises("state", transport.send, transport, request(80))
@@ -352,7 +369,8 @@ describe("limits:", function()
       for i = 1, 20 do
         list[i] = function() return (get(transport, port)) end
       end
-      assert.equal(20, #{ weft.gather((table.unpack or unpack)(list)) }) -- luacheck: ignore 113 143
+      local results = weft.gather((table.unpack or unpack)(list)) -- luacheck: ignore 113 143
+      assert.equal(20, #results)
       assert.equal(2, server.connections)
       assert.equal(18, transport:statistics().reused)
       quiet(transport)
