@@ -74,9 +74,16 @@ local function finish(self)
   end
 end
 
+-- How much of an exchange that failed had been sent and received, for the words of a time limit.
+local function note_progress(request, conn)
+  request.bytes_sent = conn.bytes_sent - conn._sent_before
+  request.bytes_received = conn.bytes_received - conn._received_before
+end
+
 local function failed(self, e)
   local conn = self._lease.conn
   if conn and conn.state ~= "active" then -- else it was misuse, and nothing has happened
+    note_progress(self._request, conn)
     finish(self)
   end
   error(e, 0)
@@ -215,4 +222,4 @@ function BodyStream:defects()
   return conn and conn:defects() or self._defects
 end
 
-return { new = new }
+return { new = new, note_progress = note_progress }

@@ -263,6 +263,12 @@ local function with_phase(request, e)
   return e
 end
 
+-- An exchange is going to begin. How far it came is counted from here.
+local function begin(request, conn)
+  request.phase, request.connection = "head", conn
+  conn._sent_before, conn._received_before = conn.bytes_sent, conn.bytes_received
+end
+
 -- The second attempt is made with a fresh connection and the slot of the first.
 local function send_again(self, request, route, conn, opts)
   self._pool:remove(conn)
@@ -272,15 +278,16 @@ local function send_again(self, request, route, conn, opts)
   end
   local limits = request.timeouts
   conn = timeouts.within("connect", request, limits.connect, new_connection, self, request, route)
-  request.phase, request.connection = "head", conn
-  if request.rewind then
+  if type(request.message.body) == "function" then
     request.message.body = request.rewind()
   end
+  begin(request, conn)
   return conn, conn:exchange(message_of(request, route), opts)
 end
 
 -- An exchange has failed: tries it again, or gives the slot back.
 local function recover(self, request, route, conn, is_reused, opts, e)
+  bodies.note_progress(request, conn)
   if is_reused and is_stale(request, conn, e) then
     conn:close()
     local ok, fresh, head = errors.guarded(send_again, self, request, route, conn, opts)
@@ -288,6 +295,9 @@ local function recover(self, request, route, conn, is_reused, opts, e)
       return fresh, head
     end
     conn, e = request.connection, fresh
+    if conn then
+      bodies.note_progress(request, conn)
+    end
     if conn and conn.state ~= "closed" then
       conn:close()
     end
@@ -388,7 +398,7 @@ function Network:send(request)
       error(with_phase(request, conn), 0)
     end
   end
-  request.phase, request.connection = "head", conn
+  begin(request, conn)
   self.requests = self.requests + 1
   if request.trace and is_reused then
     self:_tell_reuse(request, route, conn)

@@ -424,7 +424,10 @@ local function excerpt_of(self)
   if not bytes or bytes == "" or bytes:sub(1, EXCERPT):find("[%z\1-\8\14-\31]") then
     return nil
   end
-  local text = bytes:sub(1, EXCERPT):gsub("[\128-\191]*$", "", #bytes > EXCERPT and 1 or 0)
+  local text = bytes:sub(1, EXCERPT)
+  if bytes:find("^[\128-\191]", EXCERPT + 1) then
+    text = text:gsub("[\192-\255][\128-\191]*$", "")
+  end
   return (text:gsub("%s+", " ")) .. (#bytes > EXCERPT and "…" or "")
 end
 

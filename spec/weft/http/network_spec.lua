@@ -7,6 +7,7 @@ local fields = require "weft.http.fields"
 local raw = require "spec.http_raw"
 local support = require "spec.support"
 local testing = require "weft.testing"
+local timeouts = require "weft.http.timeouts"
 local urls = require "weft.url"
 local weft = require "weft"
 
@@ -405,6 +406,21 @@ describe("limits:", function()
         local e = raises("timeout", body.read_all, body)
         assert.same({ "body", "sock_read" }, { e.phase, e.timeout })
         assert.equal(0, transport:statistics().open)
+      end)
+  end))
+
+  it("one from outside can tell how far it came", run(function()
+    local gate = weft.event()
+    with({ raw.request(), OK, raw.request(), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+      raw.wait(gate) }, {}, function(transport, port, server)
+        get(transport, port)
+        local made = request(port)
+        local e = raises("timeout", timeouts.within, "total", made, 0.02, function()
+          local _, body = transport:send(made)
+          body:read_all()
+        end)
+        assert.same({ "body", "total" }, { e.phase, e.timeout })
+        assert.matches((", %d bytes sent and 41 received"):format(#server.requests[1]), e.message)
       end)
   end))
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.pool: slots, who waits, who is next, and which connections stay. The connections
--- are tables that count how many of them are open.
+-- weft.http.pool and idle: slots, who waits, who is next, and which connections stay. The
+-- connections are tables that count how many of them are open.
 
 local pools = require "weft.http.pool"
 local support = require "spec.support"
