@@ -500,6 +500,15 @@ end
 local OPTIONS = { max_line_size = true, max_field_size = true, max_fields = true,
   max_head_size = true, max_informational = true }
 
+---Sets the bounds of the responses to come: those of `connection.new`, which were checked; nil is
+---the default again.
+---@private
+---@param opts table
+function Connection:limit(opts)
+  core.h1_limit(self._h1, opts.max_line_size, opts.max_field_size, opts.max_fields,
+    opts.max_head_size, opts.max_informational)
+end
+
 ---Makes a connection of a stream, which it owns from then on. Options, bounds of a response:
 ---`max_line_size` (default 16 KiB), `max_field_size` (32 KiB), `max_fields` (256), `max_head_size`
 ---(128 KiB), `max_informational` (16 responses).

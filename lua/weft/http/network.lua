@@ -137,6 +137,7 @@ local function new_connection(self, request, route)
   end
   local own = core.stream_table(stream)
   local peer = { host = own.address or own.path or own.host, port = own.port }
+  conn._limited_by = request.options
   conn._first, conn._again = class_of(stream, peer, false), class_of(stream, peer, true)
   self._pool:add(conn)
   return conn
@@ -270,6 +271,10 @@ end
 -- An exchange is going to begin. How far it came is counted from here.
 local function begin(request, conn)
   request.phase, request.connection = "head", conn
+  if conn._limited_by ~= request.options then -- it was made for a request with others
+    conn:limit(request.options)
+    conn._limited_by = request.options
+  end
   conn._sent_before, conn._received_before = conn.bytes_sent, conn.bytes_received
 end
 
