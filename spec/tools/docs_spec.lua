@@ -725,6 +725,60 @@ describe("every promised name", function()
   end)
 end)
 
+-- The same of `require "weft.http"`.
+local PROMISED_HTTP = [[
+  http.session http.request http.get http.post http.put http.patch http.delete http.head
+  http.options http.cookie_jar http.form_data http.file http.basic_auth http.bearer_auth
+  http.digest_auth http.record http.replay http.json_null http.json_array http.decode http.decoder
+  http.encoding_name http.charset_of http.prescan http.parse_mime
+
+  session:request session:get session:post session:put session:patch session:delete session:head
+  session:options session:close session:with session:statistics session.closed session.cookie_jar
+
+  response.status response.reason response.version response.headers response.url response.real_url
+  response.method response.history response.cookies response.content_type response.charset
+  response.content_length response.links response.ok response.elapsed response.defects
+  response.trailers response.connection_info response.closed
+  response:read response:text response:json response:iter_chunked response:iter_lines
+  response:iter_any response:save response:release response:close response:raise_for_status
+  response:with
+
+  headers:get headers:getall headers:set headers:add headers:remove headers:has headers:count
+  headers:iter headers:copy
+  form:add_field form:add_fields form:is_multipart
+  jar:filter_cookies jar:update_cookies jar:header_for jar:set_from_header jar:iter jar:clear
+  jar:clear_domain jar:save jar:load jar:statistics
+]]
+
+local HTTP_CLASSES = { session = "Session", response = "Response", headers = "Headers",
+  form = "FormData", jar = "CookieJar" }
+
+local http_names = names_in(made["lua/weft/_meta/http.lua"])
+
+describe("every promised name of the HTTP client", function()
+  it("is documented", function()
+    for name in PROMISED_HTTP:gmatch("%S+") do
+      local object, rest = name:match("^(%l+)([.:].*)$")
+      assert.is_true(http_names[(HTTP_CLASSES[object] or object) .. rest], name)
+    end
+  end)
+
+  it("is there, as is all that is documented of the module", function()
+    local http = require "weft.http"
+    for name in PROMISED_HTTP:gmatch("%f[%w]http%.([%l_]+)") do
+      assert.is_not_nil(http[name], "http." .. name)
+    end
+    for name in pairs(http_names) do
+      local member = name:match("^http%.([%l_]+)$")
+      assert.is_true(not member or http[member] ~= nil, name .. " is only in the stub")
+    end
+    for name, value in pairs(http) do
+      assert.is_true(type(value) ~= "function" or name:find("^_") ~= nil
+        or http_names["http." .. name], "http." .. name .. " is not in the stub")
+    end
+  end)
+end)
+
 -- An object of each class.
 local function objects()
   local loop = weft.get_running_loop()
@@ -874,25 +928,30 @@ describe("the links of", function()
         object = object == "group" and "task_group" or object
         if CLASSES[object] then
           assert.is_function(all[CLASSES[object]][name], object .. ":" .. name)
+        elseif HTTP_CLASSES[object] then
+          assert.is_true(http_names[HTTP_CLASSES[object] .. ":" .. name], object .. ":" .. name)
         end
+      end
+      for name in prose:gmatch("`http%.([%l_]+)") do
+        assert.is_not_nil(require("weft.http")[name], "http." .. name)
       end
     end))
   end
 end)
 
--- Makes every loop that is made while fn runs have a clock that jumps to the next timer, and
--- collects what goes to their exception handlers.
-local function with_virtual_loops(fn)
+-- Collects what goes to the exception handlers of the loops that are made while fn runs; these
+-- have, where that is wanted, a clock that jumps to the next timer.
+local function with_loops(is_virtual, fn)
   local new, reports = loops.new_event_loop, {}
-  local function new_virtual()
+  local function new_loop()
     local loop = new()
-    core.loop_set(loop, "virtual", true)
+    core.loop_set(loop, "virtual", is_virtual)
     loop:set_exception_handler(function(_, context)
       reports[#reports + 1] = tostring(context.message) .. ": " .. tostring(context.exception)
     end)
     return loop
   end
-  weft.new_event_loop, loops.new_event_loop = new_virtual, new_virtual
+  weft.new_event_loop, loops.new_event_loop = new_loop, new_loop
   local ok, e = pcall(fn)
   weft.new_event_loop, loops.new_event_loop = new, new
   if not ok then error(e, 0) end
@@ -919,18 +978,51 @@ local calm = setmetatable({
   end,
 }, { __index = weft })
 
--- Runs an example and returns what it printed.
+-- The site that the examples of the HTTP client talk to, as they write its address; it runs in a
+-- process of its own, on a port that was free.
+local SITE = "127.0.0.1:8080"
+local site = {}
+
+function site.start()
+  site.pipe = assert(io.popen("echo $$; exec " .. support.quote(support.interpreter)
+    .. " examples/http/site.lua 0 2>&1"))
+  site.pid = site.pipe:read("*l")
+  local line = site.pipe:read("*l")
+  site.address = assert(line and line:match("^listening on (127%.0%.0%.1:%d+)$"), line)
+end
+
+function site.stop()
+  os.execute("kill -INT " .. site.pid)
+  local said = site.pipe:read("*a")
+  site.pipe:close()
+  assert.equal("", said)
+end
+
+local function replaced(text, this, by)
+  return (text:gsub(this:gsub("%p", "%%%0"), by))
+end
+
+-- What stands for itself in the examples. The module is loaded when one asks for it.
+local GIVEN = setmetatable({ weft = calm }, { __index = function(_, name)
+  if name == "http" then return require "weft.http" end
+  if name == "site" then return "http://" .. site.address end
+  return _G[name]
+end })
+
+-- Runs an example and returns what it printed. Where others take their time, a clock must not
+-- jump.
 local function run_example(source)
-  local printed = {}
-  local env = setmetatable({ weft = calm, print = function(...)
+  local printed, is_real = {}, source:find("%f[%w]site%f[%W]") or source:find(SITE, 1, true)
+  local env = setmetatable({ print = function(...)
     local words = { ... }
     for i = 1, select("#", ...) do words[i] = tostring(words[i]) end
-    for line in (table.concat(words, " ") .. "\n"):gmatch("(.-)\n") do
+    local text = replaced(table.concat(words, " "), site.address, SITE)
+    for line in (text .. "\n"):gmatch("(.-)\n") do
       printed[#printed + 1] = squeezed(line)
     end
-  end }, { __index = _G })
-  local chunk = assert(load(source, "@example.lua", "t", env))
-  with_virtual_loops(function()
+  end }, { __index = GIVEN })
+  local chunk = assert(load(replaced(source, SITE, site.address), "@example.lua", "t", env))
+  with_loops(not is_real, function()
     if source:find('^local weft = require "weft"\n') then
       chunk()
     else
@@ -941,6 +1033,9 @@ local function run_example(source)
 end
 
 describe("the examples of", function()
+  setup(site.start)
+  teardown(site.stop)
+
   for _, path in ipairs(PATHS) do
     local _, fences = split_fences(read(path))
     if path:find("^docs/reference/") and not path:find("README") then
