@@ -65,9 +65,9 @@ static void on_destroy(struct weft_filter *filter) {
 
 static const struct weft_filter_class full = {"full",  on_connect,  on_recv,
                                               on_send, on_shutdown, on_needs,
-                                              on_want, on_destroy};
+                                              on_want, on_destroy, NULL};
 static const struct weft_filter_class empty = {"empty", NULL, NULL, NULL,
-                                               NULL,    NULL, NULL, on_destroy};
+                                               NULL,    NULL, NULL, on_destroy, NULL};
 
 static void expect(const char *text) {
   CHECK(strcmp(calls, text) == 0);

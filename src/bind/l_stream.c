@@ -80,7 +80,7 @@ static struct l_stream *check_op(lua_State *L, struct l_stream *s,
     weft_raise(L, WEFT_ESTREAMCLOSED);
   if (weft_vm_of(L)->loop != s->loop)
     weft_raise(L, weft_vm_of(L)->task == NULL ? WEFT_ENOTASK : WEFT_EOTHERLOOP);
-  if (s->tasks[op] != NULL)
+  if (s->tasks[op] != NULL || (s->stream.pending & (1 << op)) != 0)
     weft_raise_kind(L, "state", "another task %s on this stream already",
                     verbs[op]);
   return s;

@@ -45,6 +45,8 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Watch", l_watch__gc);
   weft_new_class(L, "weft.PublicSuffixes", l_psl__gc);
   weft_new_class(L, "weft.Charset", l_charset__gc);
+  weft_new_class(L, "weft.Fields", l_fields__gc);
+  weft_new_class(L, "weft.H1", l_h1__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -157,5 +159,8 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_encode(L);
   weft_open_psl(L);
   weft_open_text(L);
+  weft_open_fields(L);
+  weft_open_h1(L);
+  weft_open_h1_body(L);
   return 1;
 }

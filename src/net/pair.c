@@ -312,8 +312,8 @@ static void pair_destroy(struct weft_filter *filter) {
 }
 
 static const struct weft_filter_class pair_class = {
-    "pair",        pair_connect, pair_recv, pair_send,
-    pair_shutdown, pair_needs,   pair_want, pair_destroy,
+    "pair",     pair_connect, pair_recv,    pair_send, pair_shutdown,
+    pair_needs, pair_want,    pair_destroy, NULL,
 };
 
 static void init_end(struct weft_pair *pair, struct end *end,

@@ -231,9 +231,15 @@ static int socket_connect(struct weft_filter *filter) {
 
 /* --- making -------------------------------------------------------------- */
 
+/* Emptied, and polled since: an event would have come. */
+static int socket_is_quiet(struct weft_filter *filter) {
+  const struct weft_socket *socket = of(filter);
+  return socket->is_drained && (socket->armed & WEFT_READ) != 0;
+}
+
 static const struct weft_filter_class socket_class = {
-    "socket",        socket_connect, socket_recv, socket_send,
-    socket_shutdown, socket_needs,   socket_want, destroy,
+    "socket",     socket_connect, socket_recv, socket_send,     socket_shutdown,
+    socket_needs, socket_want,    destroy,     socket_is_quiet,
 };
 
 static int is_socket(int fd) {

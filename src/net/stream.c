@@ -59,6 +59,8 @@ static int look(struct weft_stream *stream) {
     if (find_separator(stream))
       return stream->ready <= read->size ? 0 : WEFT_ELIMIT;
     return size >= read->size ? WEFT_ELIMIT : UV_EAGAIN;
+  case WEFT_READ_PARSE:
+    return read->enough(stream, read->arg);
   default:
     return size > read->size ? WEFT_ELIMIT : UV_EAGAIN;
   }
@@ -71,6 +73,9 @@ static size_t block_size(const struct weft_stream *stream) {
   size_t used = weft_buffer_size(&stream->in);
   if (read->kind == WEFT_READ_EXACTLY && read->size - used > BLOCK)
     return least(read->size - used, used + BLOCK);
+  if (read->kind == WEFT_READ_PARSE && read->want > used &&
+      read->want - used > BLOCK)
+    return least(read->want - used, used + BLOCK);
   return used == 0 ? BLOCK : BLOCK / 4;
 }
 
@@ -232,6 +237,30 @@ int weft_stream_connect(struct weft_stream *stream) {
 
 int weft_stream_read(struct weft_stream *stream) {
   return start(stream, WEFT_OP_READ);
+}
+
+/* The event is wanted all the same, as the bottom may give nothing before it
+ * has come; it finds nothing pending. */
+int weft_stream_read_now(struct weft_stream *stream) {
+  int rc = try_op(stream, WEFT_OP_READ), armed;
+  if (rc != UV_EAGAIN)
+    return rc;
+  stream->pending |= WEFT_READ;
+  armed = arm(stream);
+  stream->pending &= (uint8_t)~WEFT_READ;
+  return armed == 0 ? UV_EAGAIN : armed;
+}
+
+int weft_stream_is_quiet(struct weft_stream *stream) {
+  struct weft_filter *top = stream->top;
+  if (weft_buffer_size(&stream->in) > 0 || stream->in_error != 0)
+    return 0;
+  if (top->cls->is_quiet != NULL && top->cls->is_quiet(top))
+    return 1;
+  stream->read.kind = WEFT_READ_SOME;
+  stream->read.size = BLOCK;
+  (void)fill(stream);
+  return weft_buffer_size(&stream->in) == 0 && stream->in_error == 0;
 }
 
 void weft_stream_take(struct weft_stream *stream, size_t size) {

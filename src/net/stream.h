@@ -19,8 +19,11 @@ enum weft_read_kind {
   WEFT_READ_SOME,    /* at least one byte, at most `size` */
   WEFT_READ_EXACTLY, /* `size` bytes */
   WEFT_READ_UNTIL,   /* up to and with a separator, `size` bytes at most */
-  WEFT_READ_ALL      /* up to the end of the stream, `size` bytes at most */
+  WEFT_READ_ALL,     /* up to the end of the stream, `size` bytes at most */
+  WEFT_READ_PARSE    /* until `enough` says so */
 };
+
+struct weft_stream;
 
 #define WEFT_SEPARATOR_MAX 64 /* what a delimiter can reasonably be */
 
@@ -30,6 +33,12 @@ struct weft_read {
   size_t scanned; /* bytes in which the separator does not begin */
   size_t separator_size;
   char separator[WEFT_SEPARATOR_MAX];
+  /* Looks at the bytes of stream->in (there may be none) and takes what it
+   * wants: 0 when that is all, UV_EAGAIN when more must come, or an error. It
+   * calls nothing else of the stream, and no Lua. */
+  int (*enough)(struct weft_stream *stream, void *arg);
+  void *arg;
+  size_t want; /* bytes that it will surely need: room is made for them */
 };
 
 struct weft_write {
@@ -70,6 +79,15 @@ int weft_stream_connect(struct weft_stream *stream);
  * result; UV_EAGAIN; UV_EOF or another error, with what there is in stream->in:
  * for WEFT_READ_ALL, UV_EOF is success. WEFT_ELIMIT: more than `size`. */
 int weft_stream_read(struct weft_stream *stream);
+
+/* The same without waiting: after UV_EAGAIN nothing is pending. Not while a
+ * read is. */
+int weft_stream_read_now(struct weft_stream *stream);
+
+/* Whether nothing has come that was not read, not even the end: of a stream
+ * that nobody reads. Asks the system only if an event has come since the last
+ * read. */
+int weft_stream_is_quiet(struct weft_stream *stream);
 
 /* Takes `size` bytes off the front of stream->in. */
 void weft_stream_take(struct weft_stream *stream, size_t size);

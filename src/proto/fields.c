@@ -204,6 +204,24 @@ int weft_fields_set(struct weft_fields *fields, const char *name,
   return 0;
 }
 
+/* The block is the same but for its empty middle. */
+int weft_fields_copy(struct weft_fields *to, const struct weft_fields *from) {
+  size_t entries = from->count * sizeof(struct entry);
+  if (from->count == 0)
+    return 0;
+  to->block = weft_malloc(to->mem, from->capacity);
+  if (to->block == NULL)
+    return -ENOMEM;
+  memcpy(to->block, from->block, from->used);
+  memcpy(to->block + from->capacity - entries,
+         from->block + from->capacity - entries, entries);
+  to->capacity = from->capacity;
+  to->used = from->used;
+  to->count = from->count;
+  to->live = from->live;
+  return 0;
+}
+
 size_t weft_fields_remove(struct weft_fields *fields, const char *name,
                           size_t name_size) {
   return drop_from(fields, name, name_size, 0);

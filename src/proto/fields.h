@@ -64,6 +64,9 @@ int weft_fields_add(struct weft_fields *fields, const char *name,
 int weft_fields_set(struct weft_fields *fields, const char *name,
                     size_t name_size, const char *value, size_t value_size);
 
+/* Makes `to`, which is empty, a copy, whatever its limits. 0 or -ENOMEM. */
+int weft_fields_copy(struct weft_fields *to, const struct weft_fields *from);
+
 /* Removes all fields of the name; returns how many there were. */
 size_t weft_fields_remove(struct weft_fields *fields, const char *name,
                           size_t name_size);
