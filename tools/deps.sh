@@ -69,7 +69,8 @@ group_build() {
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.
-# The specs make their certificates with the openssl command.
+# The specs make their certificates with the openssl command. The servers and
+# proxies are for the specs of the HTTP client, which run them on their own.
 group_test() {
   need openssl "the openssl command" have openssl
   need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
@@ -79,6 +80,13 @@ group_test() {
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
   need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" &&
     lua5.4 -e "require [[cjson]]"'
+  need apache2-bin        "Apache"     test -x /usr/sbin/apache2
+  need gunicorn           "gunicorn"   test -x /usr/bin/gunicorn
+  need python3-httpbin    "httpbin"    /usr/bin/python3 -c 'import httpbin'
+  need tinyproxy-bin      "tinyproxy"  test -x /usr/bin/tinyproxy
+  need squid              "squid"      test -x /usr/sbin/squid
+  need microsocks         "microsocks" test -x /usr/bin/microsocks
+  need dante-server       "dante"      test -x /usr/sbin/danted
 }
 
 group_check() {
@@ -109,6 +117,31 @@ as_root() {
   fi
 }
 
+# Runs as root: `sh -c "$install" sh PACKAGES...`. What comes with a service is
+# wanted for its program: nothing is started now, nor when the machine is. A
+# policy-rc.d that is there already is left as it is.
+# --no-remove: where a package conflicts with an installed one, the choice is
+# the user's.
+install='
+policy=/usr/sbin/policy-rc.d
+if ! [ -e $policy ] && ! [ -L $policy ]; then
+  trap "rm -f $policy" EXIT
+  trap "exit 1" HUP INT TERM
+  printf "#!/bin/sh\nexit 101\n" > $policy && chmod 755 $policy
+fi
+apt-get update -q &&
+  apt-get install -q -y --no-install-recommends --no-remove "$@" || exit
+for package in "$@"; do
+  case $package in
+    nginx-light) service=nginx ;;
+    squid) service=squid ;;
+    dante-server) service=danted ;;
+    *) continue ;;
+  esac
+  update-rc.d $service disable >/dev/null
+done
+'
+
 can_install() {
   have apt-get >/dev/null && { [ "$(id -u)" = 0 ] || have sudo >/dev/null; }
 }
@@ -125,10 +158,8 @@ done
 [ -n "$missing" ] || exit 0
 
 if can_install; then
-  # --no-remove: where a package conflicts with an installed one, the choice is
-  # the user's. $missing is a list of words, hence unquoted.
-  as_root apt-get update -q &&
-    as_root apt-get install -q -y --no-install-recommends --no-remove $missing
+  # $missing is a list of words, hence unquoted.
+  as_root sh -c "$install" sh $missing
 else
   printf 'weft needs, and did not find:\n%s' "$list" >&2
 fi
