@@ -144,21 +144,29 @@ local function usable(addresses, local_host)
   return list
 end
 
-local function connect_name(opts, sock)
-  local wanted = { family = opts.family }
-  local addresses = opts.resolver and opts.resolver:resolve(opts.host, opts.port, wanted)
-    or resolver.getaddrinfo(opts.host, opts.port, wanted)
+---The addresses of a name, by a resolver or the one that all of weft uses.
+---@private
+---@async
+function M._resolve(host, port, family, by)
+  local wanted = { family = family }
+  return by and by:resolve(host, port, wanted) or resolver.getaddrinfo(host, port, wanted)
+end
+
+---Connects to the first of a name's addresses that answers.
+---@private
+---@async
+function M._connect_name(addresses, host, port, sock)
   addresses = usable(addresses, sock.local_host)
   if #addresses == 0 then
     errors.raise("connection", ("connect to %s: none of its addresses is of the family of %s")
-      :format(place(opts.host, opts.port), sock.local_host),
-      { code = "EAFNOSUPPORT", host = opts.host, port = opts.port, phase = "connect" })
+      :format(place(host, port), sock.local_host),
+      { code = "EAFNOSUPPORT", host = host, port = port, phase = "connect" })
   end
-  local stream = dial.dial(addresses, function(address)
+  local stream, address = dial.dial(addresses, function(address)
     return connect_address(address.address, address.port, sock)
-  end, { host = opts.host })
+  end, { host = host })
   local own = core.stream_table(stream)
-  own.host, own.name = opts.host, place(opts.host, opts.port)
+  own.host, own.name, own.address = host, place(host, port), address.address
   return stream
 end
 
@@ -169,7 +177,8 @@ local function connect(opts)
   elseif core.address(opts.host, opts.port) then
     return connect_address(opts.host, opts.port, sock)
   end
-  return connect_name(opts, sock)
+  local addresses = M._resolve(opts.host, opts.port, opts.family, opts.resolver)
+  return M._connect_name(addresses, opts.host, opts.port, sock)
 end
 
 local function connect_tls(opts, context)
@@ -218,5 +227,8 @@ M._place, M._raise_code, M._connect_address = place, raise_code, connect_address
 
 ---@private
 M._check_target, M._check_tcp_options = check_target, check_tcp_options
+
+---@private
+M._socket_options, M._check_path = socket_options, check_path
 
 return M

@@ -86,6 +86,34 @@ function M.timeout_at(when, fn, ...)
   return leave(enter(when), "the deadline has passed", errors.guarded(fn, ...))
 end
 
+-- As `leave`; the error of an expiry is what `expired(a, b, c)` returns.
+local function leave_as(scope, expired, a, b, c, ok, ...)
+  local is_expired = core.scope_leave(scope)
+  if ok then
+    return ...
+  end
+  local e = ...
+  if is_expired and is_of(e, scope) then
+    await._checkpoint()
+    local failure = expired(a, b, c)
+    failure.cause = e.cause
+    error(failure, 0)
+  end
+  error(e, 0)
+end
+
+---As `weft.timeout_at`, for limits that have a name: `expired(a, b, c)` makes the error object.
+---A limit that is moved meanwhile passes `watch(scope, a, b, c)`, which is called first.
+---@private
+---@async
+function M._limit(when, expired, a, b, c, watch, fn, ...)
+  local scope = enter(when)
+  if watch then
+    watch(scope, a, b, c)
+  end
+  return leave_as(scope, expired, a, b, c, errors.guarded(fn, ...))
+end
+
 ---The nearest time limit in force here, as a time of the loop's clock, or nil.
 ---@return number? when seconds
 function M.current_deadline()
