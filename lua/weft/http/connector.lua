@@ -79,13 +79,25 @@ local function connect_path(self, request)
   return stream
 end
 
+-- Contexts that were made of tables of options, so that connections can resume sessions.
+local contexts = setmetatable({}, { __mode = "k" })
+
+local function context_of(value)
+  if value == nil then
+    return tls._context(true, "tls")
+  elseif type(value) ~= "table" then
+    return tls._context(value, "tls")
+  end
+  contexts[value] = contexts[value] or tls._context(value, "tls")
+  return contexts[value]
+end
+
 -- The stream is closed if this fails; also when it does before the handshake.
 local function secure(request, stream, value, host, port, is_proxy)
   local phase, started = enter(request, "tls", is_proxy), now()
   local ok, e = errors.guarded(function()
-    local context = tls._context(value == nil and true or value, "tls")
-    timeouts.within("tls", phase, request.timeouts.tls, tls._start, stream, context, false, host,
-      port)
+    timeouts.within("tls", phase, request.timeouts.tls, tls._start, stream, context_of(value),
+      false, host, port)
   end)
   if not ok then
     stream:close()

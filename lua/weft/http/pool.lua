@@ -106,8 +106,8 @@ local function drop_oldest(self, conn)
   group.first = group.first + 1
   forget_group(self, group)
   unlink(self, conn)
-  self:remove(conn)
   conn:close()
+  self:remove(conn)
 end
 
 local function is_usable(self, conn, time)
@@ -126,8 +126,8 @@ local function take_idle(self, group)
     if is_usable(self, conn, time) then
       return conn
     end
-    self:remove(conn)
     conn:close()
+    self:remove(conn)
   end
   return false
 end
@@ -406,9 +406,18 @@ end
 ---Closes a connection and gives its slot back.
 ---@private
 function Pool:discard(conn, name)
-  self:remove(conn)
   conn:close()
+  self:remove(conn)
   self:free(name)
+end
+
+-- A connection is no longer one of the pool's.
+local function forget(self, conn)
+  if self._open[conn] then
+    self._open[conn] = nil
+    self._sent = self._sent + (conn.bytes_sent or 0)
+    self._received = self._received + (conn.bytes_received or 0)
+  end
 end
 
 ---Notes a new connection, which `close` closes.
@@ -428,7 +437,19 @@ end
 ---Forgets a connection, whose slot is not touched.
 ---@private
 function Pool:remove(conn)
-  self._open[conn] = nil
+  forget(self, conn)
+end
+
+---The bytes sent and received by all connections there were and are.
+---@private
+---@return integer sent
+---@return integer received
+function Pool:bytes()
+  local sent, received = self._sent, self._received
+  for conn in pairs(self._open) do
+    sent, received = sent + conn.bytes_sent, received + conn.bytes_received
+  end
+  return sent, received
 end
 
 --- what was forgotten --------------------------------------------------------------------------
@@ -485,10 +506,13 @@ function Pool:close()
     core.wake(waiter.list, CLOSED)
   end
   self._groups = {}
-  local open = self._open
-  self._open = {}
-  for conn in pairs(open) do
+  local open = {}
+  for conn in pairs(self._open) do
+    open[#open + 1] = conn
+  end
+  for _, conn in ipairs(open) do
     conn:close()
+    forget(self, conn)
   end
 end
 
@@ -522,6 +546,7 @@ function M.new(opts)
     keepalive_timeout = pick("keepalive_timeout", KEEPALIVE_TIMEOUT, options.number),
     max_age = opts.max_age and pick("max_age", nil, options.number),
     in_use = 0, idle = 0, waiting = 0, reused = 0, closed = false, _seq = 0, _bypassed = 0,
+    _sent = 0, _received = 0,
     _groups = {}, _hosts = {}, _queue = heap("_at_queue"), _open = {}, _lost = {}, _idle = {},
   }, Pool)
   local list = self._idle

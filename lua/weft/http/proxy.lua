@@ -46,28 +46,8 @@ local function decoded(text)
   return text ~= "" and urls.percent_decode(text) or nil
 end
 
--- Base64 of credentials: RFC 4648, without line breaks.
-local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-local function base64(text)
-  local out = {}
-  for i = 1, #text, 3 do
-    local a, b, c = text:byte(i, i + 2)
-    local n = a * 65536 + (b or 0) * 256 + (c or 0)
-    for shift = 3, 0, -1 do
-      local digit = math.floor(n / 64 ^ shift) % 64 + 1
-      out[#out + 1] = ALPHABET:sub(digit, digit)
-    end
-    if not c then
-      out[#out] = "="
-      out[#out - 1] = b and out[#out - 1] or "="
-    end
-  end
-  return table.concat(out)
-end
-
 local function basic(user, password)
-  return user and "Basic " .. base64(user .. ":" .. (password or "")) or nil
+  return user and "Basic " .. core.base64_encode(user .. ":" .. (password or "")) or nil
 end
 
 ---What a request's `proxy` means, for a URL that `is_tls` or not.
