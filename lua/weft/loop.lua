@@ -117,6 +117,29 @@ function Loop:stop()
   core.loop_stop(self)
 end
 
+-- What was asked for before: see M._at_close.
+local function call_at_close(self, root)
+  local list = root.at_close or {}
+  root.at_close = nil
+  for _, fn in ipairs(list) do
+    local ok, e = pcall(fn)
+    if not ok then
+      reports.call_exception_handler(self, { exception = e,
+        message = "error in what was to be closed with the loop" })
+    end
+  end
+end
+
+---Calls `fn()` before the loop is closed, outside of any task: for what belongs to a loop.
+---@private
+---@param loop weft.Loop
+---@param fn fun()
+function M._at_close(loop, fn)
+  local root = core.loop_root(loop)
+  root.at_close = root.at_close or {}
+  table.insert(root.at_close, fn)
+end
+
 ---Closes the loop and all that it owns. Tasks that have not ended never will, which is
 ---reported to the exception handler, as are errors that nobody looked at. Idempotent.
 ---
@@ -129,6 +152,7 @@ function Loop:close()
         message = "the loop was closed before a task had ended: " .. inspect._describe(task) })
     end
     local root = core.loop_root(self)
+    call_at_close(self, root)
     if root.lost then
       reports.lost(self)
     end

@@ -125,7 +125,13 @@ end
 ---@return boolean taken
 ---@return string? reason why not
 function CookieJar:set_from_header(value, url)
-  local place, now = cookiestore.place_of(url), self._clock()
+  return self:_take(value, cookiestore.place_of(url))
+end
+
+---The same, for a place that `cookiestore.place_of` gave.
+---@private
+function CookieJar:_take(value, place)
+  local now = self._clock()
   local cookie, reason = setcookie.parse(options.expect(value, "string", "the value"))
   if cookie then
     reason = settle(self, place, cookie, now)
@@ -262,8 +268,8 @@ local function collect(jar, found, domain, place, now)
 end
 
 -- The cookies for a request, in the order in which they are sent.
-local function cookies_for(jar, url)
-  local place, now = cookiestore.place_of(url), jar._clock()
+local function cookies_for(jar, place)
+  local now = jar._clock()
   local found, domain = {}, place.host
   while domain and domain ~= "" do
     collect(jar, found, domain, place, now)
@@ -281,11 +287,35 @@ end
 ---@param url string
 ---@return string? nil if there is none to send
 function CookieJar:header_for(url)
-  local found = cookies_for(self, url)
+  local found = cookies_for(self, cookiestore.place_of(url))
   for i, cookie in ipairs(found) do
     found[i] = (cookie.name ~= "" and cookie.name .. "=" or "") .. cookie.value
   end
   return found[1] and table.concat(found, "; ") or nil
+end
+
+---True while there is nothing in it.
+---@private
+function CookieJar:_is_empty()
+  return self._store.count == 0
+end
+
+---The cookies for a request of a session, in order. Of those for every host, which a script has
+---given, it has those whose names the host has not set itself; none for a place to which a
+---redirect leads from another host.
+---@private
+---@return weft.http.Cookie[]
+function CookieJar:_list_for(place, is_foreign)
+  local found, named, list = cookies_for(self, place), {}, {}
+  for _, cookie in ipairs(found) do
+    named[cookie.name] = named[cookie.name] or cookie.domain ~= ""
+  end
+  for _, cookie in ipairs(found) do
+    if cookie.domain ~= "" or not (is_foreign or named[cookie.name]) then
+      list[#list + 1] = cookie
+    end
+  end
+  return list
 end
 
 ---The cookies that would go with a request: names and values. Of two with one name it has the
@@ -294,7 +324,7 @@ end
 ---@return table<string, string>
 function CookieJar:filter_cookies(url)
   local values = {}
-  for _, cookie in ipairs(cookies_for(self, url)) do
+  for _, cookie in ipairs(cookies_for(self, cookiestore.place_of(url))) do
     if values[cookie.name] == nil then
       values[cookie.name] = cookie.value
     end

@@ -9,6 +9,7 @@
 
 local errors = require "weft.error"
 local options = require "weft.options"
+local urls = require "weft.url"
 
 -- A domain's cookies, and all: what browsers keep at least.
 local DOMAIN_MAX = 180
@@ -25,27 +26,34 @@ end
 
 --- places --------------------------------------------------------------------------
 
--- The scheme, host and path of a URL: a text, or an object that has them as fields.
-local function parts_of(url)
+-- The URL that was given as a text the last time: a response has several cookies.
+local last_text, last_url
+
+local function url_of(url)
   if type(url) == "table" then
-    return url.scheme, (url.hostname or url.host or ""):lower(), url.path
+    return url
   end
   options.expect(url, "string", "the URL")
-  local scheme, rest = url:match("^(%a[%w+.-]*)://(.*)$")
-  local authority, path = (rest or ""):match("^([^/?#\\]*)([^?#]*)")
-  local host = (authority or ""):gsub("^.*@", ""):gsub(":%d*$", "")
-  if not scheme or host == "" then
-    errors.raise("type", ("'%s' is no URL with a host"):format(url), { code = "invalid_url" })
+  if url ~= last_text then
+    last_url = urls.parse(url)
+    last_text = url
   end
-  return scheme:lower(), host:lower(), path
+  return last_url
 end
 
----Whom cookies are asked for and set by: the URL, taken apart.
+---Whom cookies are asked for and set by: a URL, as text or taken apart.
+---
+---Raises `type` (code "invalid_url").
 ---@private
 function M.place_of(url)
-  local scheme, host, path = parts_of(url)
-  path = path and path:sub(1, 1) == "/" and path or "/"
-  return { host = host, path = path, is_secure = scheme == "https" or scheme == "wss",
+  local parsed = url_of(url)
+  local scheme, host, path = parsed.scheme, parsed.hostname, parsed.path
+  if (host or "") == "" then
+    errors.raise("type", ("'%s' is no URL with a host"):format(tostring(url)),
+      { code = "invalid_url" })
+  end
+  return { host = host, path = path:sub(1, 1) == "/" and path or "/",
+    is_secure = scheme == "https" or scheme == "wss",
     is_address = host:find(":", 1, true) ~= nil or host:find("^%d+%.%d+%.%d+%.%d+$") ~= nil }
 end
 

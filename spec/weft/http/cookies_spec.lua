@@ -163,7 +163,8 @@ describe("a cookie jar", function()
   it("keeps the cookies of an IP address for it alone", support.outside(function()
     assert.equal("a=b", sent("a=b; Domain=127.0.0.1", nil, "http://127.0.0.1:8080/"))
     assert.equal("domain", refusal("a=b; Domain=0.0.1", "http://127.0.0.1/"))
-    assert.is_nil(sent("a=b; Domain=127.0.0.1", "http://1.127.0.0.1/", "http://127.0.0.1/"))
+    support.raises({ "type", "invalid_url" }, sent, "a=b; Domain=127.0.0.1", "http://1.127.0.0.1/",
+      "http://127.0.0.1/") -- no host at all
     assert.equal("a=b", sent("a=b", "http://u:p@[::1]:1/x", "http://[::1]/"))
     assert.is_nil(sent("a=b", "http://[::2]/", "http://[::1]/"))
   end))

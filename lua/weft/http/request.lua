@@ -1,0 +1,619 @@
+-- SPDX-License-Identifier: MIT
+-- weft.http.request: a request as it is sent: made of what a script asked for, and changed by
+-- redirects.
+--
+-- Owns: the order in which header fields, cookies and credentials come before each other.
+-- Must not know: connections, or what comes of the request.
+-- Invariant: what `message` has can be sent: method and fields are checked, Host is there, and
+-- nothing in it frames the body.
+
+local addresses = require "weft.http.address"
+local auths = require "weft.http.auth"
+local bodies = require "weft.http.body"
+local environ = require "weft.http.environ"
+local errors = require "weft.error"
+local fields = require "weft.http.fields"
+local options = require "weft.options"
+local setcookie = require "weft.http.setcookie"
+local settings = require "weft.http.settings"
+local urls = require "weft.url"
+
+local M = {}
+
+---A request that is about to be sent, as middlewares and auth functions get it. They may change
+---`method`, `url`, `headers` and `body`.
+---@class weft.http.Request
+---@field method string
+---@field url weft.url.URL where it goes, without credentials; a string is taken too
+---@field headers weft.http.Headers
+---@field body (string | string[] | async fun(): string?)? a function gives piece after piece
+---@field message table what goes over the wire: for weft's own files
+local Request = {}
+Request.__index = Request
+Request.__name = "weft.http.Request"
+
+function Request:__tostring()
+  return ("Request<%s %s>"):format(self.method, tostring(self.url))
+end
+
+--- methods --------------------------------------------------------------------------------
+
+-- Those that may be given in lower case; whether they may be repeated (RFC 9110, 9.2.2).
+local KNOWN = { GET = true, HEAD = true, OPTIONS = true, TRACE = true, PUT = true, DELETE = true,
+  POST = false, PATCH = false }
+
+-- Requests that have a body, be it empty, so that servers need not wonder.
+local WITH_BODY = { POST = true, PUT = true, PATCH = true }
+
+local function check_method(method)
+  if KNOWN[method] ~= nil then
+    return method
+  end
+  options.expect(method, "string", "the method")
+  local upper = method:upper()
+  if KNOWN[upper] ~= nil then
+    return upper
+  elseif not method:find("^[%w!#$%%&'*+%-.^_`|~]+$") or upper == "CONNECT" then
+    errors.raise("type", ("invalid method %s: %s"):format(("%q"):format(method:sub(1, 60))
+      :gsub("\\\n", "\\n"), upper == "CONNECT" and "tunnels are made by the option 'proxy'"
+      or "it must be a word of letters, digits and !#$%&'*+-.^_`|~"), { code = "invalid_method" })
+  end
+  return method
+end
+
+--- header fields ----------------------------------------------------------------------------
+
+local function sorted_pairs(map)
+  local list = {}
+  for name, value in pairs(map) do
+    if type(name) ~= "string" then
+      errors.raise("type", "a header's name must be a string, got " .. type(name),
+        { code = "invalid_header" })
+    end
+    list[#list + 1] = { name, value }
+  end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
+end
+
+-- What a script gave as header fields, as a list of pairs.
+local function pairs_of(source)
+  local list = {}
+  if fields.is(source) then
+    for name, value in source:iter() do
+      list[#list + 1] = { name, value }
+    end
+    return list
+  elseif source[1] == nil then
+    return sorted_pairs(source)
+  end
+  for i, pair in ipairs(source) do
+    list[i] = options.expect(pair, "table", ("headers[%d]"):format(i))
+  end
+  return list
+end
+
+-- Fields that come in the place of those of the same names; false takes them away.
+local function override(target, source)
+  local list = pairs_of(source)
+  for _, pair in ipairs(list) do
+    target:remove(options.expect(pair[1], "string", "a header's name"))
+  end
+  for _, pair in ipairs(list) do
+    local name, value = pair[1], pair[2]
+    if type(value) == "table" then
+      for _, one in ipairs(value) do
+        target:add(name, one)
+      end
+    elseif value ~= false and value ~= nil then
+      target:add(name, value)
+    end
+  end
+end
+
+---The fields that all requests of a session begin with.
+---@private
+---@param defaults table list of pairs
+---@param made table its settings
+---@return weft.http.Headers
+function M.defaults(defaults, made)
+  local list = fields.new(defaults)
+  if made.skip_auto_headers then
+    for name in pairs(made.skip_auto_headers) do
+      list:remove(name)
+    end
+  end
+  if made.user_agent ~= nil then
+    override(list, { ["User-Agent"] = made.user_agent })
+  end
+  if made.headers then
+    override(list, made.headers)
+  end
+  return list
+end
+
+-- Host first, as RFC 9110 (7.2) advises, then the session's.
+local function template(session, host)
+  local list = fields.new()
+  list:add("Host", host)
+  if session._fields:has("host") then
+    list:remove("host")
+  end
+  for name, value in session._fields:iter() do
+    list:add(name, value)
+  end
+  return list
+end
+
+-- The template is kept with the address, which is of one session's cache.
+local function initial_fields(session, address)
+  local list = address.fields
+  if not list then
+    list = template(session, address.host)
+    address.fields = list
+  end
+  return list:copy()
+end
+
+local function refuse_header(name, why)
+  errors.raise("type", ("header \"%s\": %s"):format(name, why),
+    { code = "invalid_header", name = name })
+end
+
+-- The length that a script set, which is taken out: the connection writes the framing.
+local function take_framing(list)
+  if list:has("transfer-encoding") then
+    refuse_header("Transfer-Encoding", "it cannot be set: the framing follows from the body")
+  end
+  local length = list:get("content-length")
+  if not length then
+    return nil
+  elseif not length:find("^%d+$") or #list:getall("content-length") > 1 or #length > 15 then
+    refuse_header("Content-Length", "it must be one whole number")
+  end
+  list:remove("content-length")
+  return tonumber(length)
+end
+
+--- the body -----------------------------------------------------------------------------------
+
+local function size_of(body)
+  if type(body) == "string" then
+    return #body
+  elseif type(body) == "table" then
+    local size = 0
+    for _, piece in ipairs(body) do
+      size = size + #piece
+    end
+    return size
+  end
+  return body == nil and 0 or nil
+end
+
+-- Puts a body into the message; `length` is what the script says of it.
+local function set_body(self, body, length, given)
+  local message = self.message
+  local size = size_of(body) or length
+  if given and size and given ~= size then
+    refuse_header("Content-Length", ("it is %d, and the body has %d bytes"):format(given, size))
+  end
+  if body == nil and WITH_BODY[self.method] then
+    body = ""
+  end
+  self.body, message.body, message.length = body, body, size or given
+  self.is_replayable = type(body) ~= "function"
+end
+
+local function set_default(self, name, value)
+  local skip = self.settings.skip_auto_headers
+  if value and not self.headers:has(name) and not (skip and skip[name:lower()]) then
+    self.headers:set(name, value)
+  end
+end
+
+local function prepare_body(self, opts, given)
+  local prepared = bodies.prepare({ data = opts.data, json = opts.json,
+    compress = self.settings.compress or nil }, self.headers)
+  self.prepared = prepared
+  set_default(self, "Content-Type", prepared.content_type)
+  if prepared.content_encoding then
+    self.headers:set("Content-Encoding", prepared.content_encoding)
+  end
+  local ok, e = pcall(set_body, self, prepared.body, prepared.length, given)
+  if not ok then
+    self:close_body()
+    error(e, 0)
+  end
+  self._source = self.body
+  self.message.expect_continue = self.settings.expect100 and true or nil
+end
+
+---True if it can be sent once more.
+---@private
+function Request:can_repeat()
+  local prepared = self.prepared
+  return type(self.body) ~= "function"
+    or prepared ~= nil and self.body == self._source and prepared.is_replayable
+end
+
+---Makes its body ready to be sent once more.
+---@private
+function Request:rewind()
+  local prepared = self.prepared
+  if type(self.body) == "function" and prepared and prepared.rewind then
+    local body = prepared.rewind()
+    self.body, self.message.body, self._source = body, body, body
+  end
+end
+
+---Ends what its body holds, a file, say.
+---@private
+function Request:close_body()
+  local prepared = self.prepared
+  if prepared and prepared.close then
+    prepared.close()
+  end
+end
+
+--- cookies --------------------------------------------------------------------------------
+
+local function refuse_cookie(name, why)
+  errors.raise("type", ("the cookie '%s': %s"):format(tostring(name), why),
+    { code = "invalid_cookie" })
+end
+
+-- Cookies of an option, in the order of their names, as pairs.
+local function given_cookies(map)
+  local list = {}
+  for name, value in pairs(map) do
+    if type(value) == "table" then
+      name, value = value.name or name, value.value
+    end
+    if type(name) ~= "string" or name == "" or name:find("[%c;=]") then
+      refuse_cookie(name, "it has no usable name")
+    elseif type(value) ~= "string" and type(value) ~= "number" then
+      refuse_cookie(name, "its value must be a string, got " .. type(value))
+    elseif tostring(value):find(setcookie.CONTROL) or tostring(value):find(";", 1, true) then
+      refuse_cookie(name, "its value has a character that no cookie may have")
+    end
+    list[#list + 1] = { name = name, value = tostring(value) }
+  end
+  table.sort(list, function(a, b) return a.name < b.name end)
+  return list
+end
+
+local function add_cookie(out, seen, cookie)
+  if not seen[cookie.name] then
+    out[#out + 1] = (cookie.name ~= "" and cookie.name .. "=" or "") .. cookie.value
+  end
+end
+
+-- The names in a Cookie field that the script wrote.
+local function names_in(text)
+  local seen = {}
+  for name in text:gmatch("([^=;]+)=[^;]*") do
+    seen[name:match("^%s*(.-)%s*$")] = true
+  end
+  return seen
+end
+
+local function jar_cookies(self, jar)
+  if jar._list_for then
+    return not jar:_is_empty() and jar:_list_for(self.address.place, self.is_foreign) or nil
+  end
+  local text = jar:header_for(self.address.href)
+  return text and { { name = "", value = text } } or nil
+end
+
+-- The Cookie field: what the script wrote itself, its option, then what the jar has beside them.
+local function set_cookies(self)
+  local own, given = self.own_cookie, self.cookies
+  local found = self.jar and jar_cookies(self, self.jar)
+  if not given and not (found and found[1]) then
+    return
+  end
+  local out, seen = { own }, own and names_in(own) or {}
+  for _, cookie in ipairs(given or {}) do
+    add_cookie(out, seen, cookie)
+  end
+  for _, cookie in ipairs(given or {}) do
+    seen[cookie.name] = true
+  end
+  for _, cookie in ipairs(found or {}) do
+    add_cookie(out, seen, cookie)
+  end
+  self.headers:set("Cookie", table.concat(out, "; "))
+end
+
+--- credentials and proxies ------------------------------------------------------------------
+
+-- Whose credentials go along: what the request says, the URL, the session (for its base URL, if
+-- it has one), the netrc file.
+local function auth_for(self)
+  local made, address = self.settings, self.address
+  if self.own_auth ~= nil then
+    return self.own_auth or nil
+  elseif self.headers:has("authorization") then
+    return nil
+  elseif address.auth then
+    return address.auth
+  elseif made.auth and not self.is_cross_origin
+    and (not made.base_url or made.base_url.origin == address.origin) then
+    return made.auth
+  elseif made.auth == nil and made.trust_env then
+    return self.session:_netrc_auth(address.hostname)
+  end
+  return nil
+end
+
+local function proxy_auth(made, url)
+  local auth = made.proxy_auth
+  if auth then
+    local stub = { method = "GET", url = url, message = { fields = fields.new() } }
+    auth:apply(stub)
+    return stub.message.fields:get("authorization")
+  elseif url.username ~= "" or url.password ~= "" then
+    return auths.from_url(url):encode()
+  end
+end
+
+local function proxy_for(self)
+  local made = self.settings
+  local url = made.proxy
+  if url == nil and made.trust_env then
+    url = environ.proxy_for(self.address.url)
+    url = type(url) == "string" and urls.parse(url) or url
+  end
+  if not url then
+    return nil
+  end
+  return { url = url, auth = proxy_auth(made, url), tls = made.proxy_tls or made.tls or nil,
+    headers = made.proxy_headers or nil }
+end
+
+-- Points the request at its address.
+local function aim(self)
+  local made = self.settings
+  self.url, self.phase, self.auth_state = self.address.url, nil, nil
+  if self.jar or self.cookies then
+    set_cookies(self)
+  end
+  if made.auth or self.own_auth ~= nil or made.trust_env or self.address.auth then
+    self.auth = auth_for(self)
+  end
+  if made.proxy or made.trust_env then
+    self.proxy = proxy_for(self)
+  end
+end
+
+-- Middlewares change the fields of one request, not those of the ones that it is redirected to.
+local function keep_pristine(self)
+  if self.settings.middlewares then
+    self.pristine = self.headers:copy()
+  end
+end
+
+--- making ----------------------------------------------------------------------------------
+
+local NO_OPTIONS = {}
+
+local function with_params(url, params)
+  if type(params) == "table" then
+    params = urls.encode_query(params)
+  end
+  options.expect(params, "string", "params")
+  local query = url.query or ""
+  if params == "" then
+    return url
+  end
+  return url:with_query(query ~= "" and query .. "&" .. params or params)
+end
+
+-- Where a request goes. URLs that a script can get hold of, and change, are not the cache's.
+local function address_of(session, text, made, opts)
+  local base = session._settings.base_url
+  if not made.middlewares and type(text) == "string" and not opts.params then
+    return addresses.find(session._addresses, text, base)
+  elseif not opts.params then
+    return addresses.parse(text, base)
+  end
+  return addresses.of(with_params(urls.parse(text, base), opts.params))
+end
+
+local function apply_options(self, opts)
+  local list = self.headers
+  local made = self.settings
+  local skip = rawget(made, "skip_auto_headers")
+  if skip then
+    for name in pairs(skip) do
+      list:remove(name)
+    end
+  end
+  if opts.headers then
+    override(list, opts.headers)
+    if not list:has("host") then
+      list:set("Host", self.address.host)
+    end
+  end
+  self.own_auth = rawget(made, "auth")
+  if self.own_auth and opts.headers and fields.new(pairs_of(opts.headers)):has("authorization") then
+    errors.raise("type", "the header Authorization and the option 'auth' exclude each other",
+      { code = "invalid_auth" })
+  elseif self.own_auth then
+    list:remove("authorization")
+  end
+  self.cookies = made.cookies and rawget(made, "cookies") and given_cookies(made.cookies) or nil
+  self.trace_request_ctx = opts.trace_request_ctx
+  self.message.trailers = opts.trailers and fields.new(opts.trailers) or nil
+end
+
+---Makes a request of a session.
+---
+---Raises `type` (codes "invalid_method", "invalid_url", "invalid_header", "invalid_cookie",
+---"unknown_option", …) for what cannot be requested.
+---@private
+---@param session weft.http.Session
+---@param method string
+---@param text string | weft.url.URL
+---@param opts table?
+---@return weft.http.Request
+function M.new(session, method, text, opts)
+  local made = session._settings
+  if opts ~= nil then
+    made = settings.of_request(made, opts)
+  else
+    opts = NO_OPTIONS
+  end
+  method = check_method(method)
+  local address = address_of(session, text, made, opts)
+  local headers = initial_fields(session, address)
+  local self = setmetatable({ method = method, url = address.url, headers = headers,
+    message = { method = method, fields = headers }, settings = made, address = address,
+    timeouts = made.timeouts, options = made.wire, tls = made.tls, tls_key = made.tls_key,
+    server_hostname = made.server_hostname, is_replayable = true,
+    is_idempotent = KNOWN[method] or false, jar = session.cookie_jar or nil, session = session },
+    Request)
+  if opts ~= NO_OPTIONS then
+    apply_options(self, opts)
+  end
+  if opts.cookie_jar ~= nil then
+    self.jar = opts.cookie_jar or nil
+  end
+  self.own_cookie = headers:get("cookie")
+  aim(self)
+  local given = take_framing(headers)
+  if opts.data ~= nil or opts.json ~= nil then
+    prepare_body(self, opts, given)
+  else
+    set_body(self, nil, nil, given)
+  end
+  keep_pristine(self)
+  return self
+end
+
+--- changes --------------------------------------------------------------------------------
+
+---Takes over what a middleware may have changed.
+---
+---Raises `type`.
+---@private
+function Request:settle()
+  local message = self.message
+  if type(self.url) == "string" or self.url.href ~= self.address.real_href then
+    local before = self.address.host
+    self.address = addresses.parse(self.url)
+    self.url = self.address.url
+    if self.headers.host == before then
+      self.headers:set("Host", self.address.host)
+    end
+  end
+  if not fields.is(self.headers) then
+    self.headers = fields.new(self.headers)
+  end
+  self.method = check_method(self.method)
+  self.is_idempotent = KNOWN[self.method] or false
+  message.method, message.fields = self.method, self.headers
+  local given = take_framing(self.headers)
+  if self.body ~= message.body then
+    set_body(self, self.body, nil, given)
+  end
+end
+
+-- What describes a body, and goes with it; then what a script says to one origin alone.
+local OF_BODY = { "Content-Type", "Content-Encoding", "Content-Language", "Content-Location",
+  "Content-Disposition", "Content-MD5", "Digest", "Expect" }
+local OF_ORIGIN = { "Authorization", "Cookie", "Proxy-Authorization", "Host" }
+
+local function drop(list, names)
+  for _, name in ipairs(names) do
+    list:remove(name)
+  end
+end
+
+local function drop_body(self)
+  self:close_body()
+  drop(self.headers, OF_BODY)
+  self.prepared, self._source = nil, nil
+  self.message.expect_continue, self.message.trailers = nil, nil
+  set_body(self, nil)
+end
+
+-- Nothing that was meant for one origin goes to another one, nor comes back from there.
+local function leave_origin(self, address)
+  drop(self.headers, OF_ORIGIN)
+  self.own_cookie, self.is_cross_origin = nil, true
+  if self.own_auth then
+    self.own_auth = nil
+  end
+  if address.hostname ~= self.address.hostname then
+    self.is_foreign, self.cookies = true, nil
+  end
+end
+
+---Turns it into the request that a redirect asks for.
+---@private
+---@param address table
+---@param method string
+---@param keeps_body boolean
+function Request:redirect(address, method, keeps_body)
+  self.headers = self.pristine or self.headers
+  self.message.fields = self.headers
+  self.method, self.message.method = method, method
+  self.is_idempotent = KNOWN[method] or false
+  if self.auth then
+    self.headers:remove("authorization")
+    self.auth = nil
+  end
+  if address.origin ~= self.address.origin then
+    leave_origin(self, address)
+  end
+  if not keeps_body then
+    drop_body(self)
+  else
+    self:rewind()
+  end
+  if self.own_cookie then
+    self.headers:set("Cookie", self.own_cookie)
+  else
+    self.headers:remove("cookie")
+  end
+  if address.host ~= self.address.host or not self.headers:has("host") then
+    self.headers:set("Host", address.host)
+  end
+  self.address = address
+  aim(self)
+  keep_pristine(self)
+end
+
+---Says in an error object, if it is one, whose it is; returns it.
+---@private
+function Request:blame(e)
+  if errors.is_error(e) and e.kind ~= "cancelled" then
+    e.url, e.method = e.url or self.address.href, e.method or self.method
+  end
+  return e
+end
+
+---The same request once more, with other header fields besides: for the rest of a download.
+---@private
+---@param headers table<string, string>
+function Request:again(headers)
+  local made = setmetatable({}, Request)
+  for key, value in pairs(self) do
+    made[key] = value
+  end
+  made.headers = self.headers:copy()
+  override(made.headers, headers)
+  made.message = { method = self.method, fields = made.headers }
+  made.history, made.response, made.pristine = nil, nil, self.pristine and made.headers:copy()
+  return made
+end
+
+---What had happened when a time limit passed, for its message.
+---@private
+function Request:progress()
+  local history = self.history
+  return history and (", after %d redirect%s"):format(#history, #history > 1 and "s" or "") or ""
+end
+
+return M
