@@ -753,7 +753,7 @@ local PROMISED_HTTP = [[
 local HTTP_CLASSES = { session = "Session", response = "Response", headers = "Headers",
   form = "FormData", jar = "CookieJar" }
 
-local http_names = names_in(made["lua/weft/_meta/http.lua"])
+local http_names = names_in(made["lua/weft/_meta/http.lua"] or "")
 
 describe("every promised name of the HTTP client", function()
   it("is documented", function()
