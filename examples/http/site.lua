@@ -70,7 +70,13 @@ end
 local function head_of(request, status, headers)
   local lines = { ("HTTP/1.1 %d %s"):format(status, REASONS[status] or "Unknown"),
     "Date: " .. os.date("!%a, %d %b %Y %H:%M:%S GMT") }
-  for name, value in pairs(headers) do
+  local names = {}
+  for name in pairs(headers) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local value = headers[name]
     for _, one in ipairs(type(value) == "table" and value or { value }) do
       lines[#lines + 1] = name .. ": " .. one
     end

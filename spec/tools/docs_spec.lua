@@ -112,6 +112,11 @@ describe("an annotation block", function()
     complains("1: ---@overload wants a function's type", "---@overload fun(a) and more")
   end)
 
+  it("has a field for any key of a type", function()
+    assert.same({ { name = "[string]", type = "integer", text = "by name", line = 1 } },
+      parsed("---@field [string] integer by name").fields)
+  end)
+
   it("has a class with what it extends", function()
     local block = parsed("---@class weft.Task: weft.Future")
     assert.equal("weft.Task", block.class)
@@ -264,6 +269,13 @@ describe("the generator refuses", function()
       PAGES)
     assert.same({ { path = "lua/weft/two.lua", line = 5,
       why = "weft.f is on no page: see tools/docs/pages.lua" } }, problems)
+  end)
+
+  it("nothing of what is private, be it a class or an alias", function()
+    accepts("---@private\n---@class weft.Lock\n---@field age number\nlocal Lock = {}\n"
+      .. "function Lock:free() end\n---@private\n---@alias weft.Age integer")
+    refuses("4: weft.Lock is documented nowhere", "---@private\n---@class weft.Lock\n"
+      .. "local Lock = {}\n---Like `weft.Lock`.\nfunction M.f() end")
   end)
 
   it("nothing twice, and lists by file and line", function()

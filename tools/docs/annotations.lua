@@ -67,6 +67,7 @@ end
 local function add_named(list, rest, line)
   local name, after = rest:match("^([%w_]+)%??%s+(.*)$")
   if not name then name, after = rest:match("^(%.%.%.)%s+(.*)$") end
+  if not name then name, after = rest:match("^(%[%l+%])%s+(.*)$") end -- any key of this type
   local kind, text = take_type(after or "")
   if not kind then return "wants a name and a type" end
   list[#list + 1] = { name = name, type = kind, text = text, line = line }

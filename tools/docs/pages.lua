@@ -658,6 +658,8 @@ local response = http.get(site .. "/page/1")
 for name, value in response.headers:iter() do
   if name ~= "Date" then print(name, value) end
 end
+--> Content-Length 61
+--> Content-Type text/html; charset=utf-8
 print(response) --> Response<200 OK GET http://127.0.0.1:8080/page/1>
 print(response:text():match("<title>(.-)</title>"))
 --> Page 1
@@ -685,7 +687,7 @@ add { name = "http-auth", title = "HTTP authentication",
   text = [[
 ```lua
 local auth = http.basic_auth("ann", "secret")
-print(auth) --> BasicAuth<ann>
+print(auth) --> BasicAuth<login=ann>
 print(http.get(site .. "/private", { auth = auth }).status) --> 200
 print(http.get(site .. "/private").status) --> 401
 ```

@@ -15,6 +15,7 @@ local heap = require "weft.http.heap"
 local options = require "weft.options"
 
 ---Connections by key: what they have in common that can be used for the same requests.
+---@private
 ---@class weft.http.Pool
 local Pool = {}
 Pool.__index = Pool
