@@ -56,20 +56,16 @@ function M.with(fn, opts)
   end
 end
 
----Starts a task that reads a request with its body, then sends the texts, everybody else waiting
----in between; and, if it `ends`, the end of the stream.
+---Starts a task that reads a request with its body, then sends the texts, each 1 ms after the one
+---before; and, if it `ends`, the end of the stream.
 function M.answer(peer, ends, ...)
   local texts = { ... }
   M.tasks[#M.tasks + 1] = weft.create_task(function()
     raw.reader(peer):request()
     for i, text in ipairs(texts) do
+      weft.sleep(i > 1 and 0.001 or 0)
       if text ~= "" then
         peer:write(text)
-      end
-      if i < #texts then
-        for _ = 1, 4 do
-          weft.sleep(0)
-        end
       end
     end
     if ends then

@@ -23,7 +23,7 @@ end
 local function relay(down, port)
   local up = weft.open_connection { host = "127.0.0.1", port = port }
   weft.finally(function()
-    pcall(weft.gather, function() pump(down, up) end, function() pump(up, down) end)
+    weft.gather(function() weft.try(pump, down, up) end, function() weft.try(pump, up, down) end)
   end, function()
     up:close()
   end)

@@ -85,6 +85,7 @@ function M.field(head, name)
       return value
     end
   end
+  return nil
 end
 
 ---The body in chunks, put together; and the trailers as lines.
@@ -149,14 +150,12 @@ function M.bytes(n)
   end
 end
 
--- Lets the client read what was sent: the loop sees it in the next turn.
+-- Lets the client read what was sent: nothing depends on its doing so.
 local function settle()
-  for _ = 1, 3 do
-    weft.sleep(0)
-  end
+  weft.sleep(0.001)
 end
 
----Sends a text in pieces of `n` bytes, everybody else having taken note of each.
+---Sends a text in pieces of `n` bytes, so that the client can read them one by one.
 function M.pieces(text, n)
   return function(stream)
     for i = 1, #text, n do

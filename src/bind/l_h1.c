@@ -237,7 +237,7 @@ static int enough_head(struct weft_stream *stream, void *arg) {
     ptrdiff_t n;
     if (size == 0)
       return UV_EAGAIN;
-    weft_h1_touch(c);
+    weft_h1_notice(c);
     n = weft_h1_feed(&c->h1, weft_buffer_data(&stream->in), size, &event);
     if (n < 0)
       return weft_h1_parse_failed(c);
@@ -279,7 +279,7 @@ static int push_final(lua_State *L, struct l_h1 *c) {
   int top = lua_gettop(L), has_body, kind = WITH_BODY;
   push_head_values(L, c, kind);
   weft_h1_body_begin(c);
-  c->state = c->h1.is_tunnel ? L_H1_ENDED : L_H1_BODY;
+  c->state = c->h1.is_tunnel ? L_H1_TUNNEL : L_H1_BODY;
   weft_fields_push_moved(L, &c->h1.fields);
   lua_pushinteger(L, (lua_Integer)(c->h1.defects | c->defects));
   if (c->h1.length >= 0)
@@ -442,8 +442,7 @@ static void frame(lua_State *L, struct weft_h1_request *request,
 /* Ready for a new exchange, if it is idle. */
 static void check_idle(lua_State *L, struct l_h1 *c) {
   settle_write(c);
-  if ((c->state != L_H1_IDLE && c->state != L_H1_ENDED) || c->has_write ||
-      c->h1.is_tunnel)
+  if ((c->state != L_H1_IDLE && c->state != L_H1_ENDED) || c->has_write)
     weft_raise_kind(L, "state", "the connection is in use");
   c->failed = 0;
   weft_buffer_deinit(&c->out, c->mem);

@@ -25,8 +25,9 @@ enum l_h1_state {
   L_H1_IDLE,
   L_H1_HEAD, /* a request was begun: the head of its response is due */
   L_H1_BODY,
-  L_H1_ENDED, /* the message has; or it is a tunnel */
-  L_H1_FAILED /* error, or detached */
+  L_H1_ENDED,  /* the message has */
+  L_H1_TUNNEL, /* it has, and what follows is another protocol */
+  L_H1_FAILED  /* error, or detached */
 };
 
 struct l_h1 {
@@ -39,6 +40,7 @@ struct l_h1 {
   uv_buf_t bufs[WEFT_H1_BUFS];    /* what is being sent */
   uv_buf_t *more_bufs;            /* owned; in their place */
   uint64_t sent, received, begun; /* bytes; begun: `received` at the request */
+  uint64_t seen;                  /* bytes received, taken or not */
   uint64_t active_at;             /* ns: when bytes moved last */
   size_t noticed;                 /* bytes of the write that counted as that */
   uint8_t has_write;              /* stream.write is of this connection */
@@ -72,6 +74,14 @@ void weft_h1_take(struct l_h1 *c, size_t size);
 /* Bytes have moved. */
 static inline void weft_h1_touch(struct l_h1 *c) {
   c->active_at = c->loop->now;
+}
+
+/* The same if there are more of them than when it was last called. */
+static inline void weft_h1_notice(struct l_h1 *c) {
+  uint64_t all = c->received + weft_buffer_size(&c->s->stream.in);
+  if (all != c->seen)
+    weft_h1_touch(c);
+  c->seen = all;
 }
 
 /* Keeps what went wrong; returns the code. `what` is static or NULL. */

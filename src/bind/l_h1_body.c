@@ -314,8 +314,7 @@ int weft_h1_body_push_whole(lua_State *L, struct l_h1 *c) {
 static int enough_some(struct weft_stream *stream, void *arg) {
   struct l_h1 *c = arg;
   int rc;
-  if (weft_buffer_size(&stream->in) > 0)
-    weft_h1_touch(c);
+  weft_h1_notice(c);
   if (is_direct(c) && c->failed == 0 && c->state != L_H1_ENDED)
     return weft_buffer_size(&stream->in) > 0 ? 0 : UV_EAGAIN;
   rc = pump(c, c->want);
@@ -382,8 +381,7 @@ static int enough_all(struct weft_stream *stream, void *arg) {
   struct l_h1 *c = arg;
   size_t size = weft_buffer_size(&stream->in);
   int rc;
-  if (size > 0)
-    weft_h1_touch(c);
+  weft_h1_notice(c);
   if (c->failed != 0 || c->state == L_H1_ENDED)
     return c->failed;
   if (is_direct(c)) {
@@ -483,18 +481,18 @@ static int drain(struct l_h1 *c, size_t bound) {
   }
 }
 
-/* h1_drain(h1, bound) -> whether the body has ended, without waiting, within so
- * many bytes; else it cannot be read any more */
+/* h1_drain(h1, bound) -> whether the body has ended, without waiting, within
+ * about so many bytes; else it cannot be read any more */
 static int l_h1_drain(lua_State *L) {
-  struct l_h1 *c = check_body(L);
+  struct l_h1 *c = weft_h1_check(L);
   size_t bound = check_size(L, 2, 0);
   int has_ended = c->state == L_H1_ENDED;
-  if (!has_ended && c->failed == 0 && is_readable(c))
+  if (c->state == L_H1_BODY && c->failed == 0 && is_readable(c))
     has_ended = drain(c, bound);
   if (has_ended)
     c->state = L_H1_ENDED;
   weft_h1_body_drop(c);
-  if (!has_ended && c->failed == 0)
+  if (c->state == L_H1_BODY && c->failed == 0)
     weft_h1_failed(c, WEFT_ESTREAMCLOSED, NULL);
   lua_pushboolean(L, has_ended);
   return 1;

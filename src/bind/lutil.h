@@ -88,11 +88,11 @@ void weft_open_idna(lua_State *L);
 void weft_open_encode(lua_State *L);
 void weft_open_psl(lua_State *L);
 void weft_open_text(lua_State *L);
+void weft_open_deflate(lua_State *L);
+void weft_open_hash(lua_State *L);
 void weft_open_fields(lua_State *L);
 void weft_open_h1(lua_State *L);
 void weft_open_h1_body(lua_State *L);
-void weft_open_deflate(lua_State *L);
-void weft_open_hash(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);
@@ -114,8 +114,8 @@ int l_tty__gc(lua_State *L);
 int l_watch__gc(lua_State *L);
 int l_psl__gc(lua_State *L);
 int l_charset__gc(lua_State *L);
+int l_deflater__gc(lua_State *L);
 int l_fields__gc(lua_State *L);
 int l_h1__gc(lua_State *L);
-int l_deflater__gc(lua_State *L);
 
 #endif

@@ -45,9 +45,9 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Watch", l_watch__gc);
   weft_new_class(L, "weft.PublicSuffixes", l_psl__gc);
   weft_new_class(L, "weft.Charset", l_charset__gc);
+  weft_new_class(L, "weft.Deflater", l_deflater__gc);
   weft_new_class(L, "weft.Fields", l_fields__gc);
   weft_new_class(L, "weft.H1", l_h1__gc);
-  weft_new_class(L, "weft.Deflater", l_deflater__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -160,10 +160,10 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_encode(L);
   weft_open_psl(L);
   weft_open_text(L);
+  weft_open_deflate(L);
+  weft_open_hash(L);
   weft_open_fields(L);
   weft_open_h1(L);
   weft_open_h1_body(L);
-  weft_open_deflate(L);
-  weft_open_hash(L);
   return 1;
 }

@@ -54,8 +54,9 @@ struct weft_filter_class {
   /* Frees the filter, not the one below. May say goodbye to the peer if that
    * needs no waiting. */
   void (*destroy)(struct weft_filter *filter);
-  /* Whether it is known without asking that nothing has come since the last
-   * recv, not even the end. NULL: it is not. */
+  /* The bottom only: whether it is known without asking that nothing has come
+   * since the last recv, not even the end. If not, the next recv asks, also
+   * where it would say UV_EAGAIN before an event. NULL: it asks always. */
   int (*is_quiet)(struct weft_filter *filter);
 };
 

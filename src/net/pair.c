@@ -311,10 +311,15 @@ static void pair_destroy(struct weft_filter *filter) {
   weft_free(pair->mem, pair);
 }
 
+/* Also between two pieces. */
+static int pair_is_quiet(struct weft_filter *filter) {
+  of(filter)->is_between = 0;
+  return 0;
+}
+
 static const struct weft_filter_class pair_class = {
-    "pair",     pair_connect, pair_recv,    pair_send, pair_shutdown,
-    pair_needs, pair_want,    pair_destroy, NULL,
-};
+    "pair",     pair_connect, pair_recv,    pair_send,    pair_shutdown,
+    pair_needs, pair_want,    pair_destroy, pair_is_quiet};
 
 static void init_end(struct weft_pair *pair, struct end *end,
                      const struct weft_pair_way *way) {

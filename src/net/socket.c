@@ -233,8 +233,11 @@ static int socket_connect(struct weft_filter *filter) {
 
 /* Emptied, and polled since: an event would have come. */
 static int socket_is_quiet(struct weft_filter *filter) {
-  const struct weft_socket *socket = of(filter);
-  return socket->is_drained && (socket->armed & WEFT_READ) != 0;
+  struct weft_socket *socket = of(filter);
+  if (socket->is_drained && (socket->armed & WEFT_READ) != 0)
+    return 1;
+  socket->is_drained = 0;
+  return 0;
 }
 
 static const struct weft_filter_class socket_class = {

@@ -253,9 +253,11 @@ int weft_stream_read_now(struct weft_stream *stream) {
 
 int weft_stream_is_quiet(struct weft_stream *stream) {
   struct weft_filter *top = stream->top;
+  struct weft_filter *bottom = &weft_filter_bottom(top)->filter;
   if (weft_buffer_size(&stream->in) > 0 || stream->in_error != 0)
     return 0;
-  if (top->cls->is_quiet != NULL && top->cls->is_quiet(top))
+  if (bottom->cls->is_quiet != NULL && bottom->cls->is_quiet(bottom) &&
+      bottom == top)
     return 1;
   stream->read.kind = WEFT_READ_SOME;
   stream->read.size = BLOCK;

@@ -75,9 +75,16 @@ local function finish(self)
   end
 end
 
+-- How much of an exchange that failed had been sent and received, for the words of a time limit.
+local function note_progress(request, conn)
+  request.bytes_sent = conn.bytes_sent - conn._sent_before
+  request.bytes_received = conn.bytes_received - conn._received_before
+end
+
 local function failed(self, e)
   local conn = self._lease.conn
   if conn and conn.state ~= "active" then -- else it was misuse, and nothing has happened
+    note_progress(self._request, conn)
     finish(self)
   end
   error(e, 0)
@@ -98,6 +105,17 @@ local function check_open(self)
   errors.raise("closed", "the response is closed", { phase = "body" })
 end
 
+-- What a hook did not let through is missing in the body: it cannot be read on.
+local function tell_chunk(self, conn, data)
+  local ok, e = errors.guarded(self._trace, "chunk", { chunk = data, size = #data,
+    time = core.loop_time(core.running_loop()) })
+  if not ok then
+    conn:close()
+    finish(self)
+    error(e, 0)
+  end
+end
+
 local function read(self, conn, fn, max)
   local ok, data
   if self._rate then
@@ -108,9 +126,8 @@ local function read(self, conn, fn, max)
   if not ok then
     return failed(self, data)
   end
-  if data and data ~= "" and self._trace then
-    self._trace("chunk", { chunk = data, size = #data,
-      time = core.loop_time(core.running_loop()) })
+  if data ~= "" and self._trace then
+    tell_chunk(self, conn, data)
   end
   return data
 end
@@ -206,4 +223,4 @@ function BodyStream:defects()
   return conn and conn:defects() or self._defects
 end
 
-return { new = new }
+return { new = new, note_progress = note_progress }

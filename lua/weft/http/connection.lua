@@ -82,6 +82,7 @@ local function fail(self, phase, ok, code, what, at)
     local _, _, has_begun = h1_counts(self._h1)
     e = self._upload_error
       or failures.of(self._h1, self._stream, phase, code, what, at, has_begun, self._send_code)
+    self._upload_error = nil
   end
   self:close()
   end_upload(self)
@@ -96,13 +97,15 @@ local function over(self)
   local can
   can, self.bytes_sent, self.bytes_received, self.trailers = h1_over(self._h1)
   self._is_over = true
-  if can and self._is_sent then
-    self._upload = nil
-    self.state = "idle"
-    return
+  if not (can and self._is_sent) then
+    self:close()
   end
-  self:close()
-  end_upload(self)
+  if self._upload then
+    end_upload(self)
+  end
+  if self.state == "active" then
+    self.state = "idle"
+  end
 end
 
 --- time limits --------------------------------------------------------------------------
@@ -158,11 +161,17 @@ end
 
 --- sending ------------------------------------------------------------------------------
 
-local function checked_piece(piece, rest)
+local function checked_piece(piece)
   if type(piece) ~= "string" then
-    errors.raise("type", "the body: its source must give strings, got " .. type(piece),
+    errors.raise("type", "the body is made of strings, got " .. type(piece),
       { code = "invalid_body" })
-  elseif rest and #piece > rest then
+  end
+  return piece
+end
+
+-- What is left of the length (nil: any) after a piece.
+local function rest_after(piece, rest)
+  if rest and #piece > rest then
     errors.raise("type", ("the body: its source gives %d bytes more than its length")
       :format(#piece - rest), { code = "invalid_body" })
   end
@@ -196,12 +205,14 @@ local function send_pieces(self, message)
   if not is_done(self, core.h1_flush(h1)) then
     return
   end
+  self._is_sent = rest == 0
   while true do
     local piece = produce(self, message.body)
     if piece == nil then
       break
     end
-    rest = checked_piece(piece, rest)
+    rest = rest_after(checked_piece(piece), rest)
+    self._is_sent = rest == 0 -- the response may come before the source has ended
     if not is_done(self, core.h1_write(h1, piece)) then
       return
     end
@@ -209,36 +220,36 @@ local function send_pieces(self, message)
   if rest and rest > 0 then
     errors.raise("type", ("the body: its source ends %d bytes before its length"):format(rest),
       { code = "invalid_body" })
-  elseif not rest and not is_done(self, core.h1_end(h1, message.trailers)) then
-    return
   end
   self._is_sent = true
-  if self._on_sent then
+  if not rest and not is_done(self, core.h1_end(h1, message.trailers)) then
+    return
+  elseif self._on_sent then
     self._on_sent()
   end
 end
 
--- The upload's task. Its failure is told by closing, which wakes who waits for the response.
+-- The upload's task. Its failure is told by closing, which wakes who waits for the response; when
+-- that is over, it has no meaning any more.
 local function upload(self, message)
   local ok, e = errors.guarded(send_pieces, self, message)
   self._is_producing = false
-  if ok then
-    return
+  if not ok and not self._is_over then
+    self._upload_error = e
+    core.h1_close(self._h1)
   end
-  self._upload_error = e
-  core.h1_close(self._h1)
-  if errors.is_error(e, "cancelled") then
+  if not ok and errors.is_error(e, "cancelled") then
     error(e, 0)
   end
 end
 
 local function size_of(body)
   if type(body) ~= "table" then
-    return #body
+    return #checked_piece(body)
   end
   local size = 0
   for _, piece in ipairs(body) do
-    size = size + #piece
+    size = size + #checked_piece(piece)
   end
   return size
 end
@@ -552,8 +563,8 @@ function Connection:read_ready(max)
   return data
 end
 
----Drops what is left of the body, if that can be done without waiting, within `bound` bytes:
----true, and the exchange is over. Else nothing can be done with the connection but to close it.
+---Drops what is left of the body, if that can be done without waiting, within about `bound`
+---bytes: true, and the exchange is over. Else nothing can be done with the connection but to close it.
 ---@private
 ---@param bound integer bytes
 ---@return boolean

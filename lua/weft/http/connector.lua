@@ -26,11 +26,18 @@ local function now()
   return core.loop_time(core.running_loop())
 end
 
--- A phase is over.
-local function tell(request, event, started, more)
-  if request.trace then
-    more.started, more.time = started, now()
-    request.trace(event, more)
+-- A phase is over. A stream that there is by then is closed if the hook raises.
+local function tell(request, event, started, more, stream)
+  if not request.trace then
+    return
+  end
+  more.started, more.time = started, now()
+  local ok, e = errors.guarded(request.trace, event, more)
+  if not ok then
+    if stream then
+      stream:close()
+    end
+    error(e, 0)
   end
 end
 
@@ -68,7 +75,7 @@ local function connect_tcp(self, request, host, port, is_proxy)
     host, port, addresses)
   local own = core.stream_table(stream)
   own.address = own.address or host
-  tell(request, "connect", started, { host = host, port = port, address = own.address })
+  tell(request, "connect", started, { host = host, port = port, address = own.address }, stream)
   return stream
 end
 
@@ -76,7 +83,7 @@ local function connect_path(self, request)
   local phase, started = enter(request, "connect"), now()
   local stream = timeouts.within("sock_connect", phase, request.timeouts.sock_connect,
     net._connect_address, self._path, nil, self._socket)
-  tell(request, "connect", started, { path = self._path })
+  tell(request, "connect", started, { path = self._path }, stream)
   return stream
 end
 
@@ -104,7 +111,7 @@ local function secure(request, stream, value, host, port, is_proxy)
     stream:close()
     error(e, 0)
   end
-  tell(request, "tls", started, { host = host })
+  tell(request, "tls", started, { host = host }, stream)
   return stream
 end
 

@@ -33,7 +33,7 @@ local function send_with_auth(session, request)
     if body then
       body:release()
     end
-    request:rewind()
+    request:reset_body()
     auth:apply(request)
     head, body = transport:send(request)
   end
@@ -76,7 +76,7 @@ local function send_again(session, request, policy)
     end
     session:_retried(request, not ok and head or nil, n, pause, ok and head.status or nil)
     await.sleep(pause)
-    request:rewind()
+    request:reset_body()
     n = n + 1
   end
 end

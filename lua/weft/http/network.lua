@@ -97,7 +97,8 @@ end
 
 --- connections -----------------------------------------------------------------------------
 
--- What a response tells of its connection; the parts of `tls` are asked for when they are wanted.
+-- What a response tells of its connection. What is known of TLS is much work to put together: it
+-- is done when it is asked for, as long as the connection is open.
 local Info = {}
 
 function Info.__index(info, key)
@@ -108,6 +109,13 @@ function Info.__index(info, key)
   local tls = not stream:is_closed() and stream:tls_info() or nil
   rawset(info, "tls", tls)
   return tls
+end
+
+-- The metatable of heads that came by a connection: a field more in each of them would have cost
+-- more than all else that is done here.
+local function class_of(stream, peer, is_reused)
+  return { __index = { connection_info = setmetatable({ peer = peer, reused = is_reused,
+    _stream = stream }, Info) } }
 end
 
 local LIMITS = { "max_line_size", "max_field_size", "max_fields", "max_head_size",
@@ -130,8 +138,7 @@ local function new_connection(self, request, route)
   end
   local own = core.stream_table(stream)
   local peer = { host = own.address or own.path or own.host, port = own.port }
-  conn._first = setmetatable({ peer = peer, reused = false, _stream = stream }, Info)
-  conn._again = setmetatable({ peer = peer, reused = true, _stream = stream }, Info)
+  conn._first, conn._again = class_of(stream, peer, false), class_of(stream, peer, true)
   self._pool:add(conn)
   return conn
 end
@@ -172,6 +179,17 @@ local function obtain(self, request, route, has_slot)
     return conn, true
   end
   return open(self, request, route), false
+end
+
+-- Where waiting is impossible, what the pool gave goes back, and the error is raised.
+local function check_wait(pool, route, conn)
+  local ok, can_wait = pcall(core.can_park)
+  if not ok or can_wait ~= true then
+    if conn == false then
+      pool:free(route.name)
+    end
+    await._before_wait()
+  end
 end
 
 -- Gives back what `pool:acquire` gave.
@@ -246,6 +264,12 @@ local function with_phase(request, e)
   return e
 end
 
+-- An exchange is going to begin. How far it came is counted from here.
+local function begin(request, conn)
+  request.phase, request.connection = "head", conn
+  conn._sent_before, conn._received_before = conn.bytes_sent, conn.bytes_received
+end
+
 -- The second attempt is made with a fresh connection and the slot of the first.
 local function send_again(self, request, route, conn, opts)
   self._pool:remove(conn)
@@ -255,15 +279,16 @@ local function send_again(self, request, route, conn, opts)
   end
   local limits = request.timeouts
   conn = timeouts.within("connect", request, limits.connect, new_connection, self, request, route)
-  request.phase, request.connection = "head", conn
-  if request.rewind then
+  if type(request.message.body) == "function" then
     request.message.body = request.rewind()
   end
+  begin(request, conn)
   return conn, conn:exchange(message_of(request, route), opts)
 end
 
 -- An exchange has failed: tries it again, or gives the slot back.
 local function recover(self, request, route, conn, is_reused, opts, e)
+  bodies.note_progress(request, conn)
   if is_reused and is_stale(request, conn, e) then
     conn:close()
     local ok, fresh, head = errors.guarded(send_again, self, request, route, conn, opts)
@@ -271,6 +296,9 @@ local function recover(self, request, route, conn, is_reused, opts, e)
       return fresh, head
     end
     conn, e = request.connection, fresh
+    if conn then
+      bodies.note_progress(request, conn)
+    end
     if conn and conn.state ~= "closed" then
       conn:close()
     end
@@ -302,7 +330,7 @@ end
 
 -- What to make of a response whose head is in.
 local function finish(self, request, route, conn, head, is_reused)
-  head.connection_info = is_reused and conn._again or conn._first
+  setmetatable(head, is_reused and conn._again or conn._first)
   if head.is_tunnel then
     return tunnel(self, conn, route, head)
   elseif conn.state ~= "active" then
@@ -346,7 +374,8 @@ end
 ---anew), `trace`. Its field `phase` is always the one it is in.
 ---
 ---The head has also `connection_info`: `peer` (`host`, `port`), `reused`, `tls` (as
----`stream:tls_info`); `stream`, if it `is_tunnel`; `trailers`, if they came with it.
+---`stream:tls_info`; nil if it is first asked for when the connection is closed); `stream` if it
+---`is_tunnel`; `trailers` if they came with it.
 ---
 ---Raises `dns`, `connection`, `proxy`, `tls`, `protocol`, `limit`, `timeout`, `closed`, each with
 ---`phase`; what the body's source or a hook raised; `cancelled`; `type`.
@@ -358,11 +387,11 @@ end
 function Network:send(request)
   request.timeouts, request.phase = request.timeouts or NO_LIMITS, "pool"
   request.options = request.options or NO_LIMITS
-  await._before_wait()
   local pool, route = self._pool, route_of(self, request)
   local message, opts = message_of(request, route), exchange_options(self, request)
   local conn, is_reused = pool:take(route.key, route.name), true
   if not conn then
+    check_wait(pool, route, conn)
     local ok
     ok, conn, is_reused = errors.guarded(timeouts.within, "connect", request,
       request.timeouts.connect, obtain, self, request, route, conn == false)
@@ -370,7 +399,7 @@ function Network:send(request)
       error(with_phase(request, conn), 0)
     end
   end
-  request.phase, request.connection = "head", conn
+  begin(request, conn)
   self.requests = self.requests + 1
   if request.trace and is_reused then
     self:_tell_reuse(request, route, conn)

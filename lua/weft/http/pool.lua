@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.pool: how many connections there may be, who gets the next one, and which are idle.
 --
--- Owns: slots, idle connections, the tasks that wait for either.
+-- Owns: slots, and the tasks that wait for one. Idle connections are weft.http.idle's.
 -- Must not know: how a connection is made, or what is said over it: it has `:is_alive()` and
 -- `:close()`, and two hosts may share one (behind a proxy).
 -- Invariants: in use + idle is at most `limit`, and for each host `limit_per_host`; nobody waits
@@ -12,6 +12,7 @@ local core = require "weft.core"
 local errors = require "weft.error"
 local await = require "weft.await"
 local heap = require "weft.http.heap"
+local idle = require "weft.http.idle"
 local options = require "weft.options"
 
 ---Connections by key: what they have in common that can be used for the same requests.
@@ -19,6 +20,9 @@ local options = require "weft.options"
 ---@class weft.http.Pool
 local Pool = {}
 Pool.__index = Pool
+
+local host_of, forget_host = idle.host_of, idle.forget_host
+local group_of, forget_group = idle.group_of, idle.forget_group
 
 -- aiohttp's defaults.
 local LIMIT, LIMIT_PER_HOST, KEEPALIVE_TIMEOUT = 100, 0, 15
@@ -30,187 +34,6 @@ local BYPASS_MAX = 16
 
 -- What a waiter is woken with when the pool was closed.
 local CLOSED = {}
-
-local function now()
-  return core.loop_time(core.running_loop() or core.default_loop())
-end
-
---- hosts and groups ------------------------------------------------------------------------
-
--- What is counted for a host; nothing without a limit for each.
-local function host_of(self, name)
-  if self.limit_per_host == 0 then
-    return nil
-  end
-  local host = self._hosts[name]
-  if not host then
-    host = { in_use = 0, queued = 0, idle = 0 }
-    self._hosts[name] = host
-  end
-  return host
-end
-
--- Forgets a host of which nothing is left. Its blocked waiters always come with connections.
-local function forget_host(self, name)
-  local host = self._hosts[name]
-  if host and host.in_use == 0 and host.queued == 0 and host.idle == 0 then
-    self._hosts[name] = nil
-  end
-end
-
--- The idle connections of a key, the oldest at `first`, and those that wait for one.
-local function group_of(self, key)
-  local group = self._groups[key]
-  if not group then
-    group = { first = 1, last = 0, key = key }
-    self._groups[key] = group
-  end
-  return group
-end
-
-local function forget_group(self, group)
-  local waiters = group.waiters
-  if group.first > group.last and not (waiters and waiters:top())
-    and self._groups[group.key] == group then
-    self._groups[group.key] = nil
-  end
-end
-
---- idle connections ------------------------------------------------------------------------
-
--- A ring in the order in which they came: behind `_idle` comes the oldest. A connection has its
--- neighbours in two fields of its own.
-local function link(self, conn)
-  local list = self._idle
-  local newest = list._older
-  conn._older, conn._newer = newest, list
-  newest._newer, list._older = conn, conn
-  self.idle = self.idle + 1
-end
-
-local function unlink(self, conn)
-  local older, newer = conn._older, conn._newer
-  older._newer, newer._older = newer, older
-  conn._older, conn._newer = nil, nil
-  self.idle = self.idle - 1
-  if self.limit_per_host > 0 then
-    local host = self._hosts[conn._host]
-    host.idle = host.idle - 1
-    forget_host(self, conn._host)
-  end
-end
-
--- Takes the oldest of a group out; all idle ones but the oldest leave by the other end.
-local function drop_oldest(self, conn)
-  local group = conn._group
-  group[group.first] = nil
-  group.first = group.first + 1
-  forget_group(self, group)
-  unlink(self, conn)
-  conn:close()
-  self:remove(conn)
-end
-
-local function is_usable(self, conn, time)
-  return conn._idle_since + self.keepalive_timeout > time
-    and (not self.max_age or conn._made + self.max_age > time) and conn:is_alive()
-end
-
--- The idle connection of a group that was used last, or false; dead ones are closed.
-local function take_idle(self, group)
-  local time = group.first <= group.last and now()
-  while group.first <= group.last do
-    local conn = group[group.last]
-    group[group.last] = nil
-    group.last = group.last - 1
-    unlink(self, conn)
-    if is_usable(self, conn, time) then
-      return conn
-    end
-    conn:close()
-    self:remove(conn)
-  end
-  return false
-end
-
--- The oldest idle connection that served a host.
-local function oldest_of(self, name)
-  local conn = self._idle._newer
-  while conn ~= self._idle and conn._host ~= name do
-    conn = conn._newer
-  end
-  return conn ~= self._idle and conn or nil
-end
-
--- Takes a connection out of the middle of its group.
-local function drop(self, conn)
-  local group = conn._group
-  local at = group.first
-  while group[at] ~= conn do
-    at = at + 1
-  end
-  for i = at, group.first + 1, -1 do
-    group[i] = group[i - 1]
-  end
-  group[group.first] = conn
-  drop_oldest(self, conn)
-end
-
--- A new connection is going to be made: closes idle ones for which there is no room any more.
-local function make_room(self, name)
-  while self.limit > 0 and self.idle > 0 and self.in_use + self.idle > self.limit do
-    drop_oldest(self, self._idle._newer)
-  end
-  local host = self.limit_per_host > 0 and self._hosts[name]
-  while host and host.idle > 0 and host.in_use + host.idle > self.limit_per_host do
-    drop(self, oldest_of(self, name))
-  end
-end
-
---- the timer -------------------------------------------------------------------------------
-
-local arm
-
--- Closes the connections that were idle for too long. One timer serves all: it is not moved
--- when the oldest is taken, and looks again when it goes off.
-local function expire(ref)
-  local self = ref.pool
-  if not self then
-    return
-  end
-  self._timer = nil
-  local limit, conn = now() - self.keepalive_timeout, self._idle._newer
-  while conn ~= self._idle and conn._idle_since <= limit do
-    drop_oldest(self, conn)
-    conn = self._idle._newer
-  end
-  if conn ~= self._idle then
-    arm(self, conn._idle_since + self.keepalive_timeout)
-  end
-end
-
--- The loop does not keep the pool: a session that was forgotten can be collected.
-function arm(self, when)
-  local loop = core.running_loop() or core.default_loop()
-  self._loop = loop
-  self._timer = core.callback(loop, when, expire, self._weak)
-end
-
-local function put_idle(self, conn, key, name)
-  local group = group_of(self, key)
-  group.last = group.last + 1
-  group[group.last] = conn
-  conn._group, conn._host, conn._idle_since = group, name, now()
-  link(self, conn)
-  if self.limit_per_host > 0 then
-    local host = host_of(self, name)
-    host.idle = host.idle + 1
-  end
-  local loop = core.running_loop()
-  if not self._timer or loop and loop ~= self._loop then
-    arm(self, conn._idle_since + self.keepalive_timeout)
-  end
-end
 
 --- waiting -----------------------------------------------------------------------------------
 
@@ -294,13 +117,13 @@ end
 -- An idle connection, or false and the right to make one.
 local function claim(self, group, name)
   occupy(self, name)
-  local conn = take_idle(self, group)
+  local conn = idle.take(self, group)
   if conn then
     self.reused = self.reused + 1
   else
-    make_room(self, name)
+    idle.make_room(self, name)
+    forget_group(self, group)
   end
-  forget_group(self, group)
   return conn
 end
 
@@ -397,7 +220,7 @@ function Pool:put(conn, key, name)
     return self:discard(conn, name)
   end
   vacate(self, name)
-  put_idle(self, conn, key, name)
+  idle.put(self, conn, key, name)
   promote(self, name)
   if self.waiting > 0 then
     dispatch(self, conn._group)
@@ -419,9 +242,12 @@ local function forget(self, conn)
     self._sent = self._sent + (conn.bytes_sent or 0)
     self._received = self._received + (conn.bytes_received or 0)
   end
+  if conn._group then
+    forget_group(self, conn._group)
+  end
 end
 
----Notes a new connection, which `close` closes.
+---Notes a new connection, which `close` closes. It belongs to the loop that runs.
 ---
 ---Raises `closed`, after closing it.
 ---@private
@@ -430,8 +256,8 @@ function Pool:add(conn)
     conn:close()
     check_open(self)
   end
-  conn._made = now()
-  self._loop = self._loop or core.running_loop()
+  self._loop = core.running_loop() or core.default_loop()
+  conn._made = core.loop_time(self._loop)
   self._open[conn] = true
 end
 
@@ -488,13 +314,7 @@ function Pool:close()
     return
   end
   self.closed = true
-  if self._timer then
-    core.callback_cancel(self._timer)
-    self._timer = nil
-  end
-  while self._idle._newer ~= self._idle do
-    drop_oldest(self, self._idle._newer)
-  end
+  idle.close(self)
   local waiters = {}
   for _, group in pairs(self._groups) do
     for i = 1, group.waiters and group.waiters.count or 0 do
@@ -546,13 +366,11 @@ function M.new(opts)
     limit_per_host = pick("limit_per_host", LIMIT_PER_HOST, options.count),
     keepalive_timeout = pick("keepalive_timeout", KEEPALIVE_TIMEOUT, options.number),
     max_age = opts.max_age and pick("max_age", nil, options.number),
-    in_use = 0, idle = 0, waiting = 0, reused = 0, closed = false, _seq = 0, _bypassed = 0,
+    in_use = 0, waiting = 0, reused = 0, closed = false, _seq = 0, _bypassed = 0,
     _sent = 0, _received = 0,
-    _groups = {}, _hosts = {}, _queue = heap("_at_queue"), _open = {}, _lost = {}, _idle = {},
+    _hosts = {}, _queue = heap("_at_queue"), _open = {}, _lost = {},
   }, Pool)
-  local list = self._idle
-  list._older, list._newer = list, list
-  self._weak = setmetatable({ pool = self }, { __mode = "v" })
+  idle.init(self)
   return self
 end
 

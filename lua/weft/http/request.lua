@@ -204,6 +204,20 @@ local function set_body(self, body, length, given)
   self.is_replayable = type(body) ~= "function"
 end
 
+-- Lets a body that is streamed be sent once more, if there is a way.
+local function set_rewind(self)
+  local prepared = self.prepared
+  if type(self.body) ~= "function" or not prepared.is_replayable then
+    return
+  end
+  self.is_replayable, self.source = true, self.body
+  function self.rewind()
+    local body = prepared.rewind()
+    self.body, self.message.body, self.source = body, body, body
+    return body
+  end
+end
+
 local function set_default(self, name, value)
   local skip = self.settings.skip_auto_headers
   if value and not self.headers:has(name) and not (skip and skip[name:lower()]) then
@@ -224,25 +238,21 @@ local function prepare_body(self, opts, given)
     self:close_body()
     error(e, 0)
   end
-  self._source = self.body
+  set_rewind(self)
   self.message.expect_continue = self.settings.expect100 and true or nil
 end
 
 ---True if it can be sent once more.
 ---@private
 function Request:can_repeat()
-  local prepared = self.prepared
-  return type(self.body) ~= "function"
-    or prepared ~= nil and self.body == self._source and prepared.is_replayable
+  return type(self.body) ~= "function" or self.rewind ~= nil and self.body == self.source
 end
 
 ---Makes its body ready to be sent once more.
 ---@private
-function Request:rewind()
-  local prepared = self.prepared
-  if type(self.body) == "function" and prepared and prepared.rewind then
-    local body = prepared.rewind()
-    self.body, self.message.body, self._source = body, body, body
+function Request:reset_body()
+  if type(self.body) == "function" and self.rewind then
+    self.rewind()
   end
 end
 
@@ -515,6 +525,7 @@ function Request:settle()
   message.method, message.fields = self.method, self.headers
   local given = take_framing(self.headers)
   if self.body ~= message.body then
+    self.rewind = nil
     set_body(self, self.body, nil, given)
   end
 end
@@ -533,7 +544,7 @@ end
 local function drop_body(self)
   self:close_body()
   drop(self.headers, OF_BODY)
-  self.prepared, self._source = nil, nil
+  self.prepared, self.rewind, self.source = nil, nil, nil
   self.message.expect_continue, self.message.trailers = nil, nil
   set_body(self, nil)
 end
@@ -570,7 +581,7 @@ function Request:redirect(address, method, keeps_body)
   if not keeps_body then
     drop_body(self)
   else
-    self:rewind()
+    self:reset_body()
   end
   if self.own_cookie then
     self.headers:set("Cookie", self.own_cookie)

@@ -141,6 +141,8 @@ function Response:release()
     self._is_closed = true
     if self._body and not self._has_ended then
       self._body:release()
+    elseif self._head.stream then
+      self._head.stream:close()
     end
     ended(self)
   end
@@ -152,6 +154,8 @@ function Response:close()
     self._is_closed = true
     if self._body and not self._has_ended then
       self._body:close()
+    elseif self._head.stream then
+      self._head.stream:close()
     end
     ended(self)
   end
@@ -186,16 +190,15 @@ end
 ---Raises `state` for any other response, and when it was taken already; `closed`.
 ---@return weft.Stream
 function Response:detach()
-  local body = self._body
+  local stream = self._head.stream
   if self._is_closed then
     errors.raise("closed", "the response is closed", { url = self.url, method = self.method })
-  elseif not (self._head.is_tunnel and body and body.detach) then
+  elseif not stream then
     errors.raise("state", ("the response is no tunnel: its status is %d"):format(self.status),
       { url = self.url, method = self.method })
   end
   self._is_closed = true
-  ended(self)
-  return body:detach()
+  return stream
 end
 
 --- reading ----------------------------------------------------------------------------------
@@ -426,7 +429,10 @@ local function excerpt_of(self)
   if not bytes or bytes == "" or bytes:sub(1, EXCERPT):find("[%z\1-\8\14-\31]") then
     return nil
   end
-  local text = bytes:sub(1, EXCERPT):gsub("[\128-\191]*$", "", #bytes > EXCERPT and 1 or 0)
+  local text = bytes:sub(1, EXCERPT)
+  if bytes:find("^[\128-\191]", EXCERPT + 1) then
+    text = text:gsub("[\192-\255][\128-\191]*$", "")
+  end
   return (text:gsub("%s+", " ")) .. (#bytes > EXCERPT and "…" or "")
 end
 

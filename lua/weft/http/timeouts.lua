@@ -33,7 +33,11 @@ local RATE_STEP = 0.001
 
 -- What had happened by then, where the phase is told by a request under way.
 local function progress(state)
-  return type(state) == "table" and state.progress and state:progress() or ""
+  if type(state) ~= "table" then
+    return ""
+  end
+  return (state.bytes_sent and (", %d bytes sent and %d received"):format(state.bytes_sent,
+    state.bytes_received) or "") .. (state.progress and state:progress() or "")
 end
 
 local function expired(name, state, seconds)
@@ -49,8 +53,9 @@ local function limited(when, name, phase, seconds, fn, ...)
 end
 
 ---Calls `fn(...)` and returns its results, unless `seconds` pass first (nil: no limit). `phase`
----is that of the error: a word, or a table whose field `phase` has the word by then (and whose
----method `progress`, if it has one, tells what had happened, for the message).
+---is that of the error: a word, or a table whose field `phase` has the word by then. What had
+---happened is told by its fields `bytes_sent` and `bytes_received` and its method `progress`, each
+---if it is there.
 ---
 ---Raises `timeout` with `phase`, `timeout` (the name) and `seconds`; what `fn` raised.
 ---@private

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.heap: against a plain list, in random order.
+-- weft.http.heap: against a plain list, in random order; and that its items can be in another
+-- heap too.
 
 local heap = require "weft.http.heap"
 local support = require "spec.support"

@@ -7,6 +7,7 @@ local fields = require "weft.http.fields"
 local raw = require "spec.http_raw"
 local support = require "spec.support"
 local testing = require "weft.testing"
+local timeouts = require "weft.http.timeouts"
 local urls = require "weft.url"
 local weft = require "weft"
 
@@ -110,6 +111,23 @@ describe("a transport", function()
       raises("closed", transport.send, transport, request(port))
       quiet(transport)
     end)
+  end))
+
+  it("can be used in one loop after the other", support.outside(function()
+    local transport = networks.new { limit = 1 }
+    for _ = 1, 2 do
+      weft.run(function()
+        local server = raw.serve(raw.answer(OK))
+        for i = 1, 2 do
+          local _, head = get(transport, server.port)
+          assert.equal(i == 2, head.connection_info.reused)
+        end
+        server:close()
+      end)
+    end
+    assert.equal(1, transport:statistics().open)
+    transport:close()
+    assert.equal(0, transport:statistics().open)
   end))
 
   it("outside a task says so and loses nothing", support.outside(function()
@@ -352,7 +370,8 @@ describe("limits:", function()
       for i = 1, 20 do
         list[i] = function() return (get(transport, port)) end
       end
-      assert.equal(20, #{ weft.gather((table.unpack or unpack)(list)) }) -- luacheck: ignore 113 143
+      local results = weft.gather((table.unpack or unpack)(list)) -- luacheck: ignore 113 143
+      assert.equal(20, #results)
       assert.equal(2, server.connections)
       assert.equal(18, transport:statistics().reused)
       quiet(transport)
@@ -387,6 +406,21 @@ describe("limits:", function()
         local e = raises("timeout", body.read_all, body)
         assert.same({ "body", "sock_read" }, { e.phase, e.timeout })
         assert.equal(0, transport:statistics().open)
+      end)
+  end))
+
+  it("one from outside can tell how far it came", run(function()
+    local gate = weft.event()
+    with({ raw.request(), OK, raw.request(), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+      raw.wait(gate) }, {}, function(transport, port, server)
+        get(transport, port)
+        local made = request(port)
+        local e = raises("timeout", timeouts.within, "total", made, 0.02, function()
+          local _, body = transport:send(made)
+          body:read_all()
+        end)
+        assert.same({ "body", "total" }, { e.phase, e.timeout })
+        assert.matches((", %d bytes sent and 41 received"):format(#server.requests[1]), e.message)
       end)
   end))
 

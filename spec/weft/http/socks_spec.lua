@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.socks: what is sent to the letter, and answers good and bad, in all splits.
+-- weft.http.socks: what is sent, to the letter; answers good, bad and cut, in all splits; who is
+-- let in.
 
 local socks = require "weft.http.socks"
 local support = require "spec.support"

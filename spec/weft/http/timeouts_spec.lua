@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.timeouts: limits with a name: whose expiry raises what, and which passes through.
+-- weft.http.timeouts: limits with a name: whose expiry raises what, and which passes through;
+-- limits on a rate.
 
 local support = require "spec.support"
 local testing = require "weft.testing"
