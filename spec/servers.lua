@@ -8,13 +8,12 @@
 --     it("does this", suite.spec(function(server) ... server.ports[1] ... end))
 --
 -- Owns: the process, its folder and its log, which is shown when it does not start. The process
--- belongs to a loop in which all specs of the group run, one after the other.
+-- belongs to a loop that stands still while the specs run, each in one of its own.
 -- Must not know: how any of them is configured; that is spec.server_kinds'.
 
 local weft = require "weft"
 local kinds = require "spec.server_kinds"
 local support = require "spec.support"
-local testing = require "weft.testing"
 
 local M = {}
 
@@ -26,7 +25,10 @@ local START_MAX = support.slow and 120 or 20
 local STOP_MAX = 10
 
 -- Kills the child when this process dies without having had the time for it.
-local SETPRIV = "/usr/bin/setpriv"
+local SETPRIV = { "/usr/bin/setpriv", "--pdeathsig", "TERM" }
+
+-- The sanitizers that the specs may be run under are not for others' programs.
+local ENV = { "/usr/bin/env", "-u", "LD_PRELOAD" }
 
 local function exists(path)
   local file = io.open(path, "rb")
@@ -69,14 +71,15 @@ local function log_of(server)
 end
 
 local function spawn(program, args, dir)
-  local all = { "--pdeathsig", "TERM", program }
-  for _, arg in ipairs(args) do
-    all[#all + 1] = arg
+  local all = {}
+  for _, words in ipairs({ exists(SETPRIV[1]) and SETPRIV or {}, ENV, { program }, args }) do
+    for _, word in ipairs(words) do
+      all[#all + 1] = word
+    end
   end
   local log = weft.fs.open(dir .. "/log", "w")
-  local has_setpriv = exists(SETPRIV)
-  local process = weft.create_subprocess(has_setpriv and SETPRIV or program,
-    has_setpriv and all or args, { stdin = "null", stdout = log, stderr = log, cwd = dir })
+  local process = weft.create_subprocess(table.remove(all, 1), all,
+    { stdin = "null", stdout = log, stderr = log, cwd = dir })
   log:close()
   return process
 end
@@ -179,10 +182,8 @@ function M.suite(...)
   end
 
   function suite.spec(fn)
-    return support.outside(function()
-      runner:run(function()
-        weft.timeout(support.GUARD, testing.leaks, fn, (table.unpack or unpack)(running))
-      end)
+    return support.run(function()
+      fn((table.unpack or unpack)(running))
     end)
   end
 
