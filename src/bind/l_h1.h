@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bind/l_h1.h: the userdata of an HTTP/1 connection of a client, for the files
- * that make it up: l_h1.c (requests out, heads in) and l_h1_body.c.
+ * that make it up: l_h1.c (its life, heads in), l_h1_send.c and l_h1_body.c.
  *
  * Owns: struct l_h1: the parser, what is being sent, the codings of the body in
  * hand, what of it was decoded and not handed out.
@@ -20,6 +20,7 @@
 
 /* Defects that are not the parser's, from its last bit on. */
 #define WEFT_H1_UNKNOWN_CODING (1u << WEFT_H1_DEFECTS_COUNT)
+#define WEFT_H1_UNCLEAN_CLOSE (2u << WEFT_H1_DEFECTS_COUNT)
 
 enum l_h1_state {
   L_H1_IDLE,
@@ -65,6 +66,12 @@ struct l_h1 {
   uint64_t at;
 };
 
+enum { L_H1_PIN_STREAM = 1, L_H1_PIN_BODY }; /* in the userdata's table */
+
+static inline int weft_h1_is_open(const struct l_h1 *c) {
+  return c->s->stream.top != NULL && c->state != L_H1_FAILED;
+}
+
 /* The connection at index 1; raises `type`; `state` in another loop. */
 struct l_h1 *weft_h1_check(lua_State *L);
 
@@ -108,6 +115,19 @@ int weft_h1_read_result(struct weft_task *task);
 
 /* Breaks that read off. */
 void weft_h1_abort_read(struct weft_task *task);
+
+/* ---- Sending (l_h1_send.c) ----------------------------------------------- */
+
+/* Whether a write is under way. */
+int weft_h1_is_writing(const struct l_h1 *c);
+
+/* Accounts for a write that is over. */
+void weft_h1_settle_write(struct l_h1 *c);
+
+/* Lets go of what was sent, of the connection at index 1. [-0, +0, -] */
+void weft_h1_unpin(lua_State *L, struct l_h1 *c);
+
+void weft_h1_free_bufs(struct l_h1 *c);
 
 /* ---- The body (l_h1_body.c) ---------------------------------------------- */
 

@@ -164,6 +164,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_hash(L);
   weft_open_fields(L);
   weft_open_h1(L);
+  weft_open_h1_send(L);
   weft_open_h1_body(L);
   return 1;
 }

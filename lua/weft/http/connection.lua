@@ -13,6 +13,7 @@ local await = require "weft.await"
 local errors = require "weft.error"
 local failures = require "weft.http.failures"
 local options = require "weft.options"
+local upload = require "weft.http.upload"
 
 local setmetatable, type = setmetatable, type
 local h1_begin, h1_head, h1_over = core.h1_begin, core.h1_head, core.h1_over
@@ -48,18 +49,6 @@ local NO_OPTIONS = {}
 
 --- the end of an exchange -------------------------------------------------------------
 
--- Ends the upload, whatever happens meanwhile.
-local function end_upload(self)
-  local task = self._upload
-  self._upload = nil
-  if task and not core.is_done(task) then
-    core.cancel(task)
-    while not core.is_done(task) do
-      core.await_shielded(task)
-    end
-  end
-end
-
 ---Closes it, also in the middle of an exchange: who waits in it gets `closed`. Idempotent; never
 ---waits. What is left of an upload is cancelled.
 function Connection:close()
@@ -85,7 +74,7 @@ local function fail(self, phase, ok, code, what, at)
     self._upload_error = nil
   end
   self:close()
-  end_upload(self)
+  upload.finish(self)
   if not e then
     return await._interrupted(ok)
   end
@@ -101,7 +90,7 @@ local function over(self)
     self:close()
   end
   if self._upload then
-    end_upload(self)
+    upload.finish(self)
   end
   if self.state == "active" then
     self.state = "idle"
@@ -157,136 +146,6 @@ local function limited(self, phase, op, arg)
       return true, nil, name, seconds
     end
   end
-end
-
---- sending ------------------------------------------------------------------------------
-
-local function checked_piece(piece)
-  if type(piece) ~= "string" then
-    errors.raise("type", "the body is made of strings, got " .. type(piece),
-      { code = "invalid_body" })
-  end
-  return piece
-end
-
--- What is left of the length (nil: any) after a piece.
-local function rest_after(piece, rest)
-  if rest and #piece > rest then
-    errors.raise("type", ("the body: its source gives %d bytes more than its length")
-      :format(#piece - rest), { code = "invalid_body" })
-  end
-  return rest and rest - #piece
-end
-
--- The next piece of the source, at the end nil.
-local function produce(self, source)
-  self._is_producing = true
-  local piece = source()
-  self._is_producing = false
-  return piece
-end
-
--- Whether an operation of sending was done. What the peer does not take is no failure yet: it
--- may have answered.
-local function is_done(self, ok, done, code, what)
-  if done then
-    return true
-  elseif ok ~= true then
-    await._interrupted(ok)
-  elseif what then
-    error(failures.refused(code, what), 0)
-  end
-  self._send_code = self._send_code or code
-  return false
-end
-
-local function send_pieces(self, message)
-  local h1, rest = self._h1, message.length
-  if not is_done(self, core.h1_flush(h1)) then
-    return
-  end
-  self._is_sent = rest == 0
-  while true do
-    local piece = produce(self, message.body)
-    if piece == nil then
-      break
-    end
-    rest = rest_after(checked_piece(piece), rest)
-    self._is_sent = rest == 0 -- the response may come before the source has ended
-    if not is_done(self, core.h1_write(h1, piece)) then
-      return
-    end
-  end
-  if rest and rest > 0 then
-    errors.raise("type", ("the body: its source ends %d bytes before its length"):format(rest),
-      { code = "invalid_body" })
-  end
-  self._is_sent = true
-  if not rest and not is_done(self, core.h1_end(h1, message.trailers)) then
-    return
-  elseif self._on_sent then
-    self._on_sent()
-  end
-end
-
--- The upload's task. Its failure is told by closing, which wakes who waits for the response; when
--- that is over, it has no meaning any more.
-local function upload(self, message)
-  local ok, e = errors.guarded(send_pieces, self, message)
-  self._is_producing = false
-  if not ok and not self._is_over then
-    self._upload_error = e
-    core.h1_close(self._h1)
-  end
-  if not ok and errors.is_error(e, "cancelled") then
-    error(e, 0)
-  end
-end
-
-local function size_of(body)
-  if type(body) ~= "table" then
-    return #checked_piece(body)
-  end
-  local size = 0
-  for _, piece in ipairs(body) do
-    size = size + #checked_piece(piece)
-  end
-  return size
-end
-
--- A body as a source, for what only a source can have: trailers.
-local function source_of(body)
-  if type(body) == "function" then
-    return body
-  end
-  local list, i = type(body) == "table" and body or { body }, 0
-  return function()
-    i = i + 1
-    return list[i]
-  end
-end
-
--- The message as it will be sent: a body with trailers is sent in chunks.
-local function framed(message)
-  if not message.trailers or message.body == nil then
-    return message
-  end
-  return setmetatable({ body = source_of(message.body) }, { __index = function(_, key)
-    return key ~= "length" and message[key] or nil
-  end })
-end
-
--- Sends the body of which the head was sent.
-local function send_body(self, message)
-  if type(message.body) == "function" then
-    self._upload = core.create_task(upload, self, message)
-    core.extra(self._upload, true).name = "HTTP upload"
-    return
-  end
-  local _, sent, code = core.h1_send(self._h1, message.body)
-  self._send_code = code
-  self._is_sent = true
-  return sent
 end
 
 --- exchanges -------------------------------------------------------------------------------
@@ -371,7 +230,7 @@ end
 local function await_sent(self)
   if self._upload and not core.is_done(self._upload) then
     self:close()
-    end_upload(self)
+    upload.finish(self)
     errors.raise("protocol", "the server switched to another protocol before it had the request",
       { phase = "head" })
   end
@@ -389,7 +248,7 @@ local function converse(self, message, opts, is_sent)
     kind, status, reason, minor, fields, defects, length, body = await_continue(self, opts)
   end
   if has_more and not kind and message.body ~= nil then
-    is_sent = send_body(self, message)
+    is_sent = upload.start(self, message)
   end
   if is_sent and opts.on_sent then
     opts.on_sent()
@@ -408,18 +267,18 @@ local function closed_on_error(self, ok, ...)
     return ...
   end
   self:close()
-  end_upload(self)
+  upload.finish(self)
   error((...), 0)
 end
 
 local function exchange_at_length(self, message, opts)
-  message = framed(message)
+  message = upload.framed(message)
   local body, length = message.body, nil
   local is_held = body ~= nil and (message.expect_continue or type(body) == "function")
   if type(body) == "function" then
     length = message.length or -1
   elseif is_held then
-    length = size_of(body)
+    length = upload.size_of(body)
   end
   local sent = begun(self, h1_begin(self._h1, message.method, message.target, message.fields,
     not is_held and (body or EMPTY_BODY[message.method]) or nil, length, opts.upgrade,
@@ -564,14 +423,15 @@ function Connection:read_ready(max)
 end
 
 ---Drops what is left of the body, if that can be done without waiting, within about `bound`
----bytes: true, and the exchange is over. Else nothing can be done with the connection but to close it.
+---bytes: true, and the exchange is over. Else the connection is good for nothing but to be closed.
 ---@private
 ---@param bound integer bytes
 ---@return boolean
 function Connection:drain(bound)
   if self._is_over then
     return true
-  elseif self.state ~= "active" or not self._is_sent then
+  elseif self.state ~= "active" or not self._is_sent
+      or self._upload and not core.is_done(self._upload) then
     return false
   end
   if not core.h1_drain(self._h1, bound) then

@@ -284,7 +284,7 @@ describe("a response that is too large", function()
 
   it("when decoded is a failure before it is decoded", support.run(function()
     local size = 8 * 1024 * 1024
-    local data = gzip(("yes 'It is a long text' | head -c %d 2>/dev/null"):format(size))
+    local data = gzip(("yes 'It is a long text' 2>/dev/null | head -c %d"):format(size))
     for _, framing in ipairs { "length", "chunked" } do
       for _, read in ipairs { fetch, fetch_some } do
         local e = failure({ "limit", "max_body_size" }, coded(data, framing), false, read, GET,
