@@ -29,14 +29,14 @@ async def main():
         lengths = await asyncio.gather(
             *[length(session, semaphore, n) for n in range(1, 1001)])
     print(f"{len(lengths)} pages, {sum(lengths)} bytes")
-    print(f"at most {most} at once")
+    print("never more than 500 at once" if most <= 500 else "too many at once")
 
 asyncio.run(main())
 ]]
 -- Output:
 --[[
 1000 pages, 64786 bytes
-at most 500 at once
+never more than 500 at once
 ]]
 
 local weft = require "weft"
@@ -66,6 +66,6 @@ weft.main(function()
       sum = sum + bytes
     end
     print(("%d pages, %d bytes"):format(#tasks, sum))
-    print(("at most %d at once"):format(most))
+    print(most <= 500 and "never more than 500 at once" or "too many at once")
   end)
 end)
