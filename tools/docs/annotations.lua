@@ -106,10 +106,11 @@ function annotations.is_doc(line)
   return content and (content == "" or not content:find("^%-") and not content:find("%-%-%-$"))
 end
 
--- A line of text without the space that it may begin with. In a fence only a comment may: it
--- must not look like a heading.
+-- A line of text without the space that it may begin with; four are Markdown's for code. In a
+-- fence only a comment may begin with one: it must not look like a heading.
 local function text_of(content, block)
   if content:find("^```") then block.is_code = not block.is_code end
+  if not block.is_code and content:find("^    ") then return content end
   return content:match(block.is_code and "^ (%-%-.*)$" or "^ (.*)$") or content
 end
 

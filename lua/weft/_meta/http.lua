@@ -104,15 +104,15 @@ function http.head(url, opts) end
 ---@return weft.http.Response
 function http.options(url, opts) end
 
----Options of `http.session`. Those without "session only" can be given to a request, too, where
----they come before the session's; false takes an option of the session back.
+---Options of `weft.http.session`. Those without "session only" can be given to a request, too,
+---where they come before the session's; false takes an option of the session back.
 ---@class weft.http.SessionOptions
 ---@field base_url (string | weft.url.URL)? what URLs are relative to; ends with "/"; session only
 ---@field headers (table | weft.http.Headers)? false in place of a value takes one away
 ---@field cookies table<string, string>? for the jar, to be sent to every host
 ---@field cookie_jar (weft.http.CookieJar | false)? default: a new one; false: none; session only
 ---@field auth any `http.basic_auth` or the like, or a function; with a `base_url` for its origin
----@field timeout (number | table | false)? seconds: a number is `total`; see below
+---@field timeout (number | weft.http.Timeouts | false)? seconds: a number is the total
 ---@field limit integer? connections at once, default 100; 0 is no limit; session only
 ---@field limit_per_host integer? default 0, no limit; session only
 ---@field keepalive_timeout number? seconds that a connection is kept; default 15; session only
@@ -169,11 +169,8 @@ local SessionOptions = {}
 ---@field trace_request_ctx any for hooks
 local RequestOptions = {}
 
----Makes requests that have options, cookies and connections in common. Made by `http.session`.
----Seconds of `timeout`: `total` (default 300) for all of a request with redirects, retries and the
----body; `pool` for a free connection; `dns`; `connect` for all that comes before the request;
----`sock_connect` (default 30) for one address; `tls`; `ttfb` for the first byte of the response;
----`sock_read` for each silence. `min_rate` are bytes per second of a body. 0 and false are none.
+---Makes requests that have options, cookies and connections in common. Made by
+---`weft.http.session`.
 ---@class weft.http.Session
 ---@field cookie_jar weft.http.CookieJar | false
 ---@field closed boolean
@@ -288,6 +285,20 @@ function Session:with(fn, ...) end
 ---@field respect_retry_after boolean? default true
 ---@field max_retry_after number? seconds; default 60
 local Retry = {}
+
+---Limits of a request. What a request does not say is as its session has it; 0 and false are none.
+---The error of a limit is of kind `timeout`, has its name in `timeout`, and the phase in `phase`.
+---@class weft.http.Timeouts
+---@field total number? seconds for all of it, with redirects, retries and the body; default 300
+---@field pool number? seconds for a free connection
+---@field dns number? seconds for looking up the name
+---@field connect number? seconds for all that comes before the request
+---@field sock_connect number? seconds for connecting to one address; default 30
+---@field tls number? seconds for the TLS handshake
+---@field ttfb number? seconds for the first byte of the response
+---@field sock_read number? seconds of silence
+---@field min_rate number? not seconds: bytes per second of the body, on average
+local Timeouts = {}
 
 ---A response. It is there as soon as its head is: the body is read by its methods, as it comes,
 ---or else the connection is closed when the response is collected. `read`, `text` and `json` may

@@ -27,15 +27,15 @@ local M = {}
 -- Who a request comes from, if the script does not say.
 local USER_AGENT = "weft/" .. weft._VERSION:match("^%d+%.%d+")
 
----Options of `http.session`. Those without "session only" can be given to a request, too, where
----they come before the session's; false takes an option of the session back.
+---Options of `weft.http.session`. Those without "session only" can be given to a request, too,
+---where they come before the session's; false takes an option of the session back.
 ---@class weft.http.SessionOptions
 ---@field base_url (string | weft.url.URL)? what URLs are relative to; ends with "/"; session only
 ---@field headers (table | weft.http.Headers)? false in place of a value takes one away
 ---@field cookies table<string, string>? for the jar, to be sent to every host
 ---@field cookie_jar (weft.http.CookieJar | false)? default: a new one; false: none; session only
 ---@field auth any `http.basic_auth` or the like, or a function; with a `base_url` for its origin
----@field timeout (number | table | false)? seconds: a number is `total`; see below
+---@field timeout (number | weft.http.Timeouts | false)? seconds: a number is the total
 ---@field limit integer? connections at once, default 100; 0 is no limit; session only
 ---@field limit_per_host integer? default 0, no limit; session only
 ---@field keepalive_timeout number? seconds that a connection is kept; default 15; session only
@@ -92,11 +92,8 @@ local SessionOptions = {} -- luacheck: ignore 211
 ---@field trace_request_ctx any for hooks
 local RequestOptions = {} -- luacheck: ignore 211
 
----Makes requests that have options, cookies and connections in common. Made by `http.session`.
----Seconds of `timeout`: `total` (default 300) for all of a request with redirects, retries and the
----body; `pool` for a free connection; `dns`; `connect` for all that comes before the request;
----`sock_connect` (default 30) for one address; `tls`; `ttfb` for the first byte of the response;
----`sock_read` for each silence. `min_rate` are bytes per second of a body. 0 and false are none.
+---Makes requests that have options, cookies and connections in common. Made by
+---`weft.http.session`.
 ---@class weft.http.Session
 ---@field cookie_jar weft.http.CookieJar | false
 ---@field closed boolean
