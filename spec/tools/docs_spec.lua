@@ -77,6 +77,11 @@ describe("an annotation block", function()
     assert.same({ "---A.", "---@async" }, block.raw)
   end)
 
+  it("keeps four spaces at the beginning of a line, which are code", function()
+    assert.same({ "Text", "    a()\n    b()", "- one\n  more" },
+      parsed("---Text\n---\n---    a()\n---    b()\n---\n--- - one\n---   more").plain)
+  end)
+
   it("is none where a heading is drawn with dashes", function()
     assert.is_falsy(annotations.is_doc("--- words -----"))
     assert.is_falsy(annotations.is_doc("-- a comment"))
@@ -492,6 +497,14 @@ end
 describe("the generator makes", function()
   it("a page of the manual", function()
     assert.equal(marked(PAGE), generated(SOURCE)["docs/reference/one.md"])
+  end)
+
+  it("links of what scripts call http too", function()
+    local made = docs.generate({ ["lua/weft/one.lua"] = HEAD:gsub("@class weft", "%0.http")
+      .. "---See `http.put(x)`, `put`.\nfunction M.get() end\n---Puts.\nfunction M.put() end\n"
+      .. "return M\n" }, PAGES)
+    local page = made["docs/reference/one.md"]
+    assert.truthy(page:find("\nSee [`http.put(x)`](#wefthttpput), `put`.\n", 1, true), page)
   end)
 
   it("a stub for each module", function()
@@ -949,6 +962,21 @@ describe("the links of", function()
       end
     end))
   end
+end)
+
+-- Names of aiohttp's that have nothing to do with its client.
+local SERVERS = { GunicornWebWorker = true, GunicornUVLoopWebWorker = true }
+
+describe("the table of aiohttp's names", function()
+  local names = lines_of("env -u LD_PRELOAD /usr/bin/python3 -c "
+    .. "'import aiohttp; print(*aiohttp.__all__, sep=chr(10))' 2>/dev/null")
+
+  it("has all of them" .. (names[1] and "" or ", which no aiohttp is there to tell"), function()
+    local text = read("docs/coming-from-aiohttp.md")
+    for _, name in ipairs(names) do
+      assert.truthy(SERVERS[name] or text:find("%f[%w_]" .. name .. "%f[^%w_]"), name)
+    end
+  end)
 end)
 
 -- Collects what goes to the exception handlers of the loops that are made while fn runs; these
