@@ -73,6 +73,9 @@ http {
     location = /redirect { return 302 /text.txt; }
     location = /permanent { return 308 /status/200; }
     location = /secure { return 301 https://localhost:${port2}/1k.bin; }
+    location = /elsewhere { return 302 http://localhost:${port1}/credentials; }
+    location = /here { return 302 /credentials; }
+    location = /credentials { return 200 "$http_authorization|$http_cookie|$http_x_own"; }
     location = /loop { return 302 /loop; }
     location = /status/200 { add_header X-Seen yes; return 200 "200\n"; }
     location = /status/404 { add_header X-Seen yes always; return 404 "404\n"; }
@@ -162,6 +165,7 @@ Redirect 302 /redirect /text.txt
 Redirect 303 /see /1k.bin
 Redirect 307 /again /cgi/echo
 ScriptAlias /cgi/ ${dir}/cgi/
+ScriptAlias /digest/cgi/ ${dir}/cgi/
 <Directory ${dir}>
   Require all granted
 </Directory>

@@ -24,6 +24,9 @@ local ATTEMPTS = 5
 local START_MAX = support.slow and 120 or 20
 local STOP_MAX = 10
 
+-- Seconds for one that listens before it has read all of its files, and then gives up.
+local SETTLE = 0.1
+
 -- Kills the child when this process dies without having had the time for it.
 local SETPRIV = { "/usr/bin/setpriv", "--pdeathsig", "TERM" }
 
@@ -120,9 +123,10 @@ local function launch(name, kind, program, dir)
     for i = 1, kind.ports - (kind.silent_ports or 0) do
       ready = ready and wait_for(server, ports[i])
     end
+    weft.sleep(SETTLE)
   end)
   watch:cancel()
-  if fine and ready then
+  if fine and ready and not server.ended then
     return server
   end
   stop(server)

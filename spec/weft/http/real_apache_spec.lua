@@ -70,6 +70,32 @@ describe("Apache", function()
     end
   end, { auth = http.digest_auth("user", "secret"), limit = 10 }))
 
+  it("asks for a digest with a body, which is sent again", client(function(session)
+    local auth = http.digest_auth("user", "secret", { preemptive = false })
+    local function post(data)
+      local response = session:post("/digest/cgi/echo", { data = data, auth = auth,
+        headers = { ["Content-Type"] = "text/plain" } })
+      return response.status, response:text():match("\n(.*)$")
+    end
+    assert.same({ 200, "body" }, { post("body") })
+    assert.same({ 200, "body" }, { post("body") })
+    local form = http.form_data()
+    form:add_field("a", "b c")
+    assert.same({ 200, "a=b+c" }, { post(form) })
+    weft.fs.temporary_file(function(_, path)
+      local text = ("x"):rep(200000)
+      weft.fs.write_file(path, text)
+      local status, body = post(http.file(path))
+      assert.equal(200, status)
+      assert.is_true(body == text)
+    end)
+    local count = 3
+    assert.equal(401, (post(function() -- which nobody can call again
+      count = count - 1
+      return count >= 0 and "x" or nil
+    end)))
+  end))
+
   it("asks for a password", client(function(session)
     local auth = http.basic_auth("user", "secret")
     assert.equal("basic\n", session:get("/basic/in.txt", { auth = auth }):text())

@@ -114,6 +114,19 @@ describe("nginx", function()
     assert.matches("loop", e.url)
   end, { tls = { ca_file = certs.path "root.pem" } }))
 
+  it("is not told by a redirect what another host may know", client(function(session)
+    local auth = http.basic_auth("user", "secret")
+    local told = auth:encode() .. "|a=1|own"
+    for _, how in ipairs({ { auth = auth }, { headers = { Authorization = auth:encode() } } }) do
+      how.cookies = { a = "1" }
+      how.headers = how.headers or {}
+      how.headers["X-Own"] = "own"
+      assert.equal(told, session:get("/credentials", how):text())
+      assert.equal(told, session:get("/here", how):text())
+      assert.equal("||own", session:get("/elsewhere", how):text())
+    end
+  end))
+
   it("speaks TLS, once for many requests, and resumes", client(function(session, server)
     local base = ("https://localhost:%d"):format(server.ports[2])
     for _ = 1, 5 do

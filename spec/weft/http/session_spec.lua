@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.session: options, shortcuts, closing, the session of a loop.
+-- The spec answers the requests itself: spec.http_fake.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"
