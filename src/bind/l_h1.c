@@ -32,9 +32,14 @@ struct l_h1 *weft_h1_check(lua_State *L) {
   return c;
 }
 
+#define LIMIT_MAX 1e9 /* what a head may need at the very most */
+
 static void set_limit(lua_State *L, int idx, size_t *limit) {
-  if (!lua_isnoneornil(L, idx))
-    *limit = (size_t)weft_check_number(L, idx, "the limit");
+  lua_Number n;
+  if (lua_isnoneornil(L, idx))
+    return;
+  n = weft_check_number(L, idx, "the limit");
+  *limit = n >= LIMIT_MAX ? (size_t)LIMIT_MAX : n >= 0 ? (size_t)n : 0;
 }
 
 static void set_limits(lua_State *L, struct weft_h1 *h1) {
@@ -200,9 +205,9 @@ static int enough_head(struct weft_stream *stream, void *arg) {
 static int is_reusable(struct l_h1 *c) {
   const struct weft_stream *stream = &c->s->stream;
   weft_h1_settle_write(c);
-  return c->h1.keep_alive && !c->has_write && stream->top != NULL &&
-         stream->out_error == 0 && stream->in_error == 0 &&
-         weft_buffer_size(&stream->in) == 0;
+  return c->h1.keep_alive && !c->says_close && !c->has_write &&
+         stream->top != NULL && stream->out_error == 0 &&
+         stream->in_error == 0 && weft_buffer_size(&stream->in) == 0;
 }
 
 static int push_head_values(lua_State *L, struct l_h1 *c, int kind) {

@@ -47,6 +47,7 @@ struct l_h1 {
   uint8_t has_write;              /* stream.write is of this connection */
   uint8_t has_pin;                /* the table keeps what is being sent */
   uint8_t is_chunked;             /* the request's body */
+  uint8_t says_close;             /* the request: it is the last one */
 
   uint8_t state;         /* enum l_h1_state */
   uint8_t may_decode;    /* take off what Content-Encoding says */

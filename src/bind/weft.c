@@ -166,5 +166,7 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_h1(L);
   weft_open_h1_send(L);
   weft_open_h1_body(L);
+  weft_open_deflate(L);
+  weft_open_hash(L);
   return 1;
 }

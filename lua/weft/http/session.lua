@@ -16,6 +16,7 @@ local loops = require "weft.loop"
 local netrc = require "weft.http.netrc"
 local network = require "weft.http.network"
 local options = require "weft.options"
+local requestfields = require "weft.http.requestfields"
 local requests = require "weft.http.request"
 local settings = require "weft.http.settings"
 local transports = require "weft.http.transport"
@@ -161,8 +162,9 @@ function M.session(opts)
   local made = settings.of_session(opts)
   check_base(made.base_url)
   local self = setmetatable({ cookie_jar = jar_of(made), closed = false, _settings = made,
-    _addresses = addresses.cache(), _fields = requests.defaults(default_headers(), made),
+    _addresses = addresses.cache(), _fields = requestfields.defaults(default_headers(), made),
     _redirects = 0, _retries = 0 }, Session)
+  self._own_cookie = self._fields:get("cookie")
   local function connect()
     return make_network(made)
   end
@@ -193,12 +195,6 @@ function Session:request(method, url, opts)
   return exchange.run(self, requests.new(self, method, url, opts))
 end
 
-local function shortcut(method)
-  return function(self, url, opts)
-    return self:request(method, url, opts)
-  end
-end
-
 ---Asks for what is at a URL: `session:request` with the method GET.
 ---
 ---Raises as `session:request`.
@@ -206,7 +202,9 @@ end
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-Session.get = shortcut("GET")
+function Session:get(url, opts)
+  return self:request("GET", url, opts)
+end
 
 ---Sends something to a URL: `session:request` with the method POST.
 ---
@@ -215,7 +213,9 @@ Session.get = shortcut("GET")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-Session.post = shortcut("POST")
+function Session:post(url, opts)
+  return self:request("POST", url, opts)
+end
 
 ---Sends what shall be at a URL: `session:request` with the method PUT.
 ---
@@ -224,7 +224,9 @@ Session.post = shortcut("POST")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-Session.put = shortcut("PUT")
+function Session:put(url, opts)
+  return self:request("PUT", url, opts)
+end
 
 ---Sends changes of what is at a URL: `session:request` with the method PATCH.
 ---
@@ -233,7 +235,9 @@ Session.put = shortcut("PUT")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-Session.patch = shortcut("PATCH")
+function Session:patch(url, opts)
+  return self:request("PATCH", url, opts)
+end
 
 ---Asks to remove what is at a URL: `session:request` with the method DELETE.
 ---
@@ -242,7 +246,9 @@ Session.patch = shortcut("PATCH")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-Session.delete = shortcut("DELETE")
+function Session:delete(url, opts)
+  return self:request("DELETE", url, opts)
+end
 
 ---Asks what may be done with a URL: `session:request` with the method OPTIONS.
 ---
@@ -251,7 +257,9 @@ Session.delete = shortcut("DELETE")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-Session.options = shortcut("OPTIONS")
+function Session:options(url, opts)
+  return self:request("OPTIONS", url, opts)
+end
 
 ---Asks for the head alone: `session:request` with the method HEAD; as aiohttp's, it follows no
 ---redirects unless told to.
@@ -391,16 +399,10 @@ function M.request(method, url, opts)
   if copy.cookie_jar == nil then
     copy.cookie_jar = cookies.cookie_jar()
   end
-  if method == "HEAD" and copy.allow_redirects == nil then
+  if type(method) == "string" and method:upper() == "HEAD" and copy.allow_redirects == nil then
     copy.allow_redirects = false
   end
   return session:request(method, url, copy)
-end
-
-local function one(method)
-  return function(url, opts)
-    return M.request(method, url, opts)
-  end
 end
 
 ---Asks for what is at a URL: `weft.http.request` with the method GET.
@@ -410,7 +412,10 @@ end
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-M.get = one("GET")
+function M.get(url, opts)
+  return M.request("GET", url, opts)
+end
+
 ---Sends something to a URL: `weft.http.request` with the method POST.
 ---
 ---Raises as `session:request`.
@@ -418,7 +423,10 @@ M.get = one("GET")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-M.post = one("POST")
+function M.post(url, opts)
+  return M.request("POST", url, opts)
+end
+
 ---Sends what shall be at a URL: `weft.http.request` with the method PUT.
 ---
 ---Raises as `session:request`.
@@ -426,7 +434,10 @@ M.post = one("POST")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-M.put = one("PUT")
+function M.put(url, opts)
+  return M.request("PUT", url, opts)
+end
+
 ---Sends changes of what is at a URL: `weft.http.request` with the method PATCH.
 ---
 ---Raises as `session:request`.
@@ -434,7 +445,10 @@ M.put = one("PUT")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-M.patch = one("PATCH")
+function M.patch(url, opts)
+  return M.request("PATCH", url, opts)
+end
+
 ---Asks to remove what is at a URL: `weft.http.request` with the method DELETE.
 ---
 ---Raises as `session:request`.
@@ -442,7 +456,10 @@ M.patch = one("PATCH")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-M.delete = one("DELETE")
+function M.delete(url, opts)
+  return M.request("DELETE", url, opts)
+end
+
 ---Asks for the head alone: `weft.http.request` with the method HEAD.
 ---
 ---Raises as `session:request`.
@@ -450,7 +467,10 @@ M.delete = one("DELETE")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-M.head = one("HEAD")
+function M.head(url, opts)
+  return M.request("HEAD", url, opts)
+end
+
 ---Asks what may be done with a URL: `weft.http.request` with the method OPTIONS.
 ---
 ---Raises as `session:request`.
@@ -458,6 +478,8 @@ M.head = one("HEAD")
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
-M.options = one("OPTIONS")
+function M.options(url, opts)
+  return M.request("OPTIONS", url, opts)
+end
 
 return M

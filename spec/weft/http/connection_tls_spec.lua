@@ -39,12 +39,12 @@ end
 
 -- The end of the stream in place of close_notify, once all that was sent has come.
 local function cut(stream)
-  weft.sleep(0.01)
+  weft.sleep(1)
   stream:fault("eof")
 end
 
 describe("a connection over TLS", function()
-  it("serves one exchange after the other, and is alive between them", support.run(function()
+  it("serves one exchange after the other, and is alive between them", support.virtual(function()
     secured(function(conn, peer)
       for _ = 1, 3 do
         http.answer(peer, false, raw.response("hello"))
@@ -54,22 +54,22 @@ describe("a connection over TLS", function()
         assert.is_true(conn:is_alive())
       end
       peer:write("x")
-      weft.sleep(0.005)
+      weft.sleep(1)
       assert.is_false(conn:is_alive())
     end)
   end))
 
-  it("is not alive once the server has said goodbye", support.run(function()
+  it("is not alive once the server has said goodbye", support.virtual(function()
     secured(function(conn, peer)
       http.answer(peer, false, raw.response("hello"))
       conn:exchange(GET)
       peer:close()
-      weft.sleep(0.005)
+      weft.sleep(1)
       assert.is_false(conn:is_alive())
     end)
   end))
 
-  it("takes close_notify for the end of a body", support.run(function()
+  it("takes close_notify for the end of a body", support.virtual(function()
     secured(function(conn, peer)
       http.answer(peer, true, UNTIL_CLOSE)
       local head = conn:exchange(GET)
@@ -79,7 +79,7 @@ describe("a connection over TLS", function()
     end)
   end))
 
-  it("does not take less for it", support.run(function()
+  it("does not take less for it", support.virtual(function()
     secured(function(conn, peer, stream)
       http.answer(peer, false, UNTIL_CLOSE)
       conn:exchange(GET)
@@ -90,7 +90,7 @@ describe("a connection over TLS", function()
     end)
   end))
 
-  it("takes less for it where that is allowed, as a defect", support.run(function()
+  it("takes less for it where that is allowed, as a defect", support.virtual(function()
     secured(function(conn, peer, stream)
       http.answer(peer, false, UNTIL_CLOSE)
       conn:exchange(GET)
@@ -100,7 +100,7 @@ describe("a connection over TLS", function()
     end, { allow_unclean_close = true })
   end))
 
-  it("that is cut in a message is that, by close_notify or not", support.run(function()
+  it("that is cut in a message is that, by close_notify or not", support.virtual(function()
     for _, text in ipairs { "", "HTTP/1.1 2",
       "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello" } do
       for _, is_clean in ipairs { true, false } do
