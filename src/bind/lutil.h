@@ -120,5 +120,6 @@ int l_charset__gc(lua_State *L);
 int l_deflater__gc(lua_State *L);
 int l_fields__gc(lua_State *L);
 int l_h1__gc(lua_State *L);
+int l_deflater__gc(lua_State *L);
 
 #endif

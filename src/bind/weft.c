@@ -48,6 +48,7 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Deflater", l_deflater__gc);
   weft_new_class(L, "weft.Fields", l_fields__gc);
   weft_new_class(L, "weft.H1", l_h1__gc);
+  weft_new_class(L, "weft.Deflater", l_deflater__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
