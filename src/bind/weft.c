@@ -48,7 +48,6 @@ static void open_classes(lua_State *L) {
   weft_new_class(L, "weft.Deflater", l_deflater__gc);
   weft_new_class(L, "weft.Fields", l_fields__gc);
   weft_new_class(L, "weft.H1", l_h1__gc);
-  weft_new_class(L, "weft.Deflater", l_deflater__gc);
 }
 
 /* set_raise(function(kind, code, message)) */
@@ -167,7 +166,5 @@ int luaopen_weft_core(lua_State *L) {
   weft_open_h1(L);
   weft_open_h1_send(L);
   weft_open_h1_body(L);
-  weft_open_deflate(L);
-  weft_open_hash(L);
   return 1;
 }
