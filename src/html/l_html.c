@@ -130,12 +130,16 @@ static void pace(lua_State *L, struct html_state *state, size_t bytes) {
  */
 
 static void close_document(struct html_document *document) {
+  struct html_state *state = document->state;
   if (document->doc == NULL)
     return;
+  if (state->result != NULL) /* left by an error; it points into some tree */
+    xmlXPathFreeObject(state->result);
+  state->result = NULL;
   xmlFreeDoc(document->doc);
   document->doc = NULL;
-  document->state->documents--;
-  document->state->bytes -= document->bytes;
+  state->documents--;
+  state->bytes -= document->bytes;
 }
 
 static int l_document__gc(lua_State *L) {

@@ -116,13 +116,51 @@ local function check_text(text, what, most)
   end
 end
 
+-- What stands in a step "//name[…]" that is true or false of a node wherever it stands.
+local NAME = "[%a_][%w_%-]*"
+local PREDICATES = { "^%[@" .. NAME .. "%]()", "^%[@" .. NAME .. " *= *'[^']*'%]()",
+  "^%[@" .. NAME .. ' *= *"[^"]*"%]()', "^%[contains%(@" .. NAME .. ", *'[^']*'%)%]()",
+  "^%[contains%(@" .. NAME .. ', *"[^"]*"%)%]()', "^%[has%-class%('[^']*'%)%]()" }
+
+-- Where the predicates at `at` end.
+local function skip_predicates(text, at)
+  local i = 1
+  while PREDICATES[i] do
+    local stop = text:match(PREDICATES[i], at)
+    at, i = stop or at, stop and 1 or i + 1
+  end
+  return at
+end
+
+-- "//a//b" as "//b[ancestor::a]", which is the same. libxml2 goes through what is below each "a",
+-- and looks for duplicates in a time that is quadratic: minutes where many are in each other.
+local function from_the_end(text)
+  local at, path, steps = 1, nil, 0
+  while true do
+    local stop = text:match("^//" .. NAME .. "()", at) or text:match("^//%*()", at)
+    if not stop or text:find("^[%(:.%w]", stop) then
+      break
+    end
+    stop = skip_predicates(text, stop)
+    path = text:sub(at + 2, stop - 1) .. (path and "[ancestor::" .. path .. "]" or "")
+    at, steps = stop, steps + 1
+  end
+  local tail = text:sub(at)
+  if tail == "//text()" and steps >= 1 then
+    return "//text()[ancestor::" .. path .. "]"
+  elseif steps >= 2 and (tail == "" or tail == "/text()" or tail:find("^/@" .. NAME .. "$")) then
+    return "//" .. path .. tail
+  end
+  return text
+end
+
 local function compiled(text)
   local key = "x" .. text
   local expression = cached[key]
   if not expression then
     check_text(text, "XPath expression", MAX_LENGTH)
     local code, message, offset
-    expression, code, message, offset = core.compile(text)
+    expression, code, message, offset = core.compile(from_the_end(text))
     if not expression then
       fail(text, code, message, offset)
     end

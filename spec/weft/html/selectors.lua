@@ -285,6 +285,22 @@ name(//*[1])
 local-name(/*)
 round(3.4) + floor(2.6) * ceiling(1.2)
 //*[lang('en')][1]
+//div//a
+//div//div//p
+//div//a/@href
+//div//p/text()
+//p//text()
+//*//text()
+//div[@class='titlepage']//h2
+//div[@id]//a[@href]//text()
+//div[contains(@class, 'sect')]//p[@class]
+//table//tr//td/@align
+//*[@class]//*[@href="index.html"]
+//div//a[1]
+//div[1]//a
+//dl//dt | //ul//li
+//div//p/a
+//div//text()[1]
 ]]
 
 -- A selector below what another one selects.
