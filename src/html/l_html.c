@@ -46,25 +46,24 @@ static void *to_class(lua_State *L, int idx, int class) {
   return is ? udata : NULL;
 }
 
-static struct html_document *check_open(lua_State *L,
-                                        struct html_document *document) {
+void html_check_open(lua_State *L, const struct html_document *document) {
   if (document->doc == NULL)
     html_raise(L, "closed", "the document is closed");
-  return document;
 }
 
 struct html_document *html_check_document(lua_State *L, int idx) {
   struct html_document *document = to_class(L, idx, HTML_DOCUMENT);
   if (document == NULL)
     html_raise(L, "type", "a document expected");
-  return check_open(L, document);
+  html_check_open(L, document);
+  return document;
 }
 
 struct html_node *html_check_node(lua_State *L, int idx) {
   struct html_node *node = to_class(L, idx, HTML_NODE);
   if (node == NULL)
     html_raise(L, "type", "a node expected");
-  check_open(L, node->document);
+  html_check_open(L, node->document);
   return node;
 }
 
@@ -75,9 +74,11 @@ xmlNodePtr html_check_either(lua_State *L, int idx,
     *document = to_class(L, idx, HTML_DOCUMENT);
     if (*document == NULL)
       html_raise(L, "type", "a document or a node expected");
-    return (xmlNodePtr)check_open(L, *document)->doc;
+    html_check_open(L, *document);
+    return (xmlNodePtr)(*document)->doc;
   }
-  *document = check_open(L, node->document);
+  *document = node->document;
+  html_check_open(L, *document);
   return node->node;
 }
 
@@ -98,13 +99,16 @@ void html_push_node(lua_State *L, struct html_document *document,
 }
 
 void html_push_buffer(lua_State *L, struct html_state *state) {
-  struct html_buffer *b = &state->buffer;
-  int failed = b->failed;
-  if (!failed)
-    lua_pushlstring(L, b->data != NULL ? b->data : "", b->size);
-  html_buffer_clear(b);
-  if (failed)
+  struct html_buffer b = state->buffer;
+  memset(&state->buffer, 0, sizeof(state->buffer));
+  if (b.failed) {
+    html_buffer_deinit(&b);
     html_raise(L, "os", "not enough memory");
+  }
+  lua_pushlstring(L, b.data != NULL ? b.data : "", b.size);
+  html_buffer_clear(&b);
+  html_buffer_deinit(&state->buffer); /* a finalizer's */
+  state->buffer = b;
 }
 
 /* ---- the collector --------------------------------------------------------
@@ -133,9 +137,6 @@ static void close_document(struct html_document *document) {
   struct html_state *state = document->state;
   if (document->doc == NULL)
     return;
-  if (state->result != NULL) /* left by an error; it points into some tree */
-    xmlXPathFreeObject(state->result);
-  state->result = NULL;
   xmlFreeDoc(document->doc);
   document->doc = NULL;
   state->documents--;
@@ -254,8 +255,11 @@ static int l_html_declared(lua_State *L) {
   for (; ns != NULL; ns = ns->next) {
     if (ns->prefix == NULL || ns->href == NULL)
       continue;
+    lua_pushstring(L, (const char *)ns->prefix);
+    html_check_open(L, document);
     lua_pushstring(L, (const char *)ns->href);
-    lua_setfield(L, -2, (const char *)ns->prefix);
+    lua_rawset(L, -3);
+    html_check_open(L, document);
   }
   return 1;
 }
@@ -273,11 +277,8 @@ static int l_html_statistics(lua_State *L) {
 
 static int l_state__gc(lua_State *L) {
   struct html_state *state = lua_touserdata(L, 1);
-  if (state->result != NULL)
-    xmlXPathFreeObject(state->result);
   if (state->xpath != NULL)
     xmlXPathFreeContext(state->xpath);
-  state->result = NULL;
   state->xpath = NULL;
   html_buffer_deinit(&state->buffer);
   return 0;

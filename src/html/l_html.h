@@ -6,6 +6,10 @@
  * the lua_State, the metatables of Document, Node and SelectorList, and the
  * function that raises. A document and its nodes carry one table, whose [1] is
  * the document: that is how a node keeps it alive.
+ *
+ * What allocates in Lua may run a finalizer, and that may do anything: query,
+ * or close the document at hand. So nothing of struct html_state is in use
+ * across such a call, and loops over a tree look whether it is still there.
  */
 #ifndef WEFT_HTML_L_HTML_H
 #define WEFT_HTML_L_HTML_H
@@ -24,7 +28,6 @@ struct html_state {
   size_t documents, bytes; /* that are open */
   size_t threshold;        /* of bytes, above which garbage is looked for */
   xmlXPathContextPtr xpath;
-  xmlXPathObjectPtr result; /* of the last evaluation, until the next */
   struct html_scope scope;
   struct html_buffer buffer; /* for the text that is being made */
   /* The last error of XPath. */
@@ -58,6 +61,9 @@ struct html_node *html_check_node(lua_State *L, int idx);
 xmlNodePtr html_check_either(lua_State *L, int idx,
                              struct html_document **document);
 
+/* Raises `closed` unless the document is open. [-0, +0, e] */
+void html_check_open(lua_State *L, const struct html_document *document);
+
 /* Pushes a node of the document whose table is at `table`; nil for NULL.
  * [-0, +1, m] */
 void html_push_node(lua_State *L, struct html_document *document,
@@ -75,7 +81,5 @@ void html_set_functions(lua_State *L, const luaL_Reg *functions);
  * on the top. */
 void html_open_xpath(lua_State *L);
 void html_open_node(lua_State *L);
-
-int l_compiled__gc(lua_State *L);
 
 #endif

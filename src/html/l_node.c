@@ -151,6 +151,7 @@ static int l_node_attrs(lua_State *L) {
   lua_settop(L, 1);
   lua_newtable(L);
   lua_newtable(L);
+  html_check_node(L, 1);
   for (; attr != NULL; attr = attr->next) {
     if (attr->ns != NULL && attr->ns->prefix != NULL)
       lua_pushfstring(L, "%s:%s", (const char *)attr->ns->prefix,
@@ -159,8 +160,10 @@ static int l_node_attrs(lua_State *L) {
       push_string(L, attr->name);
     lua_pushvalue(L, -1);
     lua_rawseti(L, 3, ++n);
+    html_check_node(L, 1);
     push_value(L, attr);
     lua_rawset(L, 2);
+    html_check_node(L, 1);
   }
   return 2;
 }
@@ -257,6 +260,7 @@ static int l_node_children(lua_State *L) {
       continue;
     html_push_node(L, n->document, child, 3);
     lua_rawseti(L, 4, ++count);
+    html_check_open(L, n->document);
   }
   lua_pushvalue(L, HTML_LIST);
   lua_setmetatable(L, 4);

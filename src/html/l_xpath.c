@@ -19,6 +19,7 @@
 #define STEPS_MAX 50000000UL
 
 #define COMPILED "weft.html.Compiled"
+#define RESULT "weft.html.Result"
 
 #if LIBXML_VERSION >= 21200
 static void on_error(void *user, const xmlError *error)
@@ -62,16 +63,34 @@ static void unsilence(struct printing old) {
   xmlSetGenericErrorFunc(old.context, old.print);
 }
 
-static void drop_result(struct html_state *state) {
-  if (state->result != NULL)
-    xmlXPathFreeObject(state->result);
-  state->result = NULL;
+/* A box for a result, so that no error loses it. [-0, +1, m] */
+static xmlXPathObjectPtr *push_box(lua_State *L) {
+  xmlXPathObjectPtr *box = lua_newuserdata(L, sizeof(xmlXPathObjectPtr));
+  *box = NULL;
+  luaL_getmetatable(L, RESULT);
+  lua_setmetatable(L, -2);
+  return box;
 }
 
-/* The context, with nothing of an earlier evaluation. [-0, +0, e] */
+/* A set's object looks at its nodes when it is freed, as some are copies: so it
+ * is freed at once, or, after an error, left without them. */
+static void free_result(xmlXPathObjectPtr *box, int is_late) {
+  xmlXPathObjectPtr object = *box;
+  *box = NULL;
+  if (object != NULL && is_late && object->nodesetval != NULL)
+    object->nodesetval->nodeNr = 0;
+  if (object != NULL)
+    xmlXPathFreeObject(object);
+}
+
+static int l_result__gc(lua_State *L) {
+  free_result(lua_touserdata(L, 1), 1);
+  return 0;
+}
+
+/* The context. [-0, +0, e] */
 static xmlXPathContextPtr check_context(lua_State *L,
                                         struct html_state *state) {
-  drop_result(state);
   state->code = 0;
   if (state->xpath == NULL) {
     state->xpath = xmlXPathNewContext(NULL);
@@ -100,7 +119,7 @@ static int push_error(lua_State *L, const struct html_state *state) {
 /* ---- compiling ------------------------------------------------------------
  */
 
-int l_compiled__gc(lua_State *L) {
+static int l_compiled__gc(lua_State *L) {
   xmlXPathCompExprPtr *box = lua_touserdata(L, 1);
   if (*box != NULL)
     xmlXPathFreeCompExpr(*box);
@@ -209,9 +228,12 @@ static int set_names(lua_State *L, xmlXPathContextPtr xpath, int variables,
 /* ---- evaluating -----------------------------------------------------------
  */
 
-/* 0, or -1 with the state's error set. */
-static int evaluate(struct html_state *state, xmlXPathCompExprPtr compiled,
-                    struct html_document *document, xmlNodePtr node) {
+/* The result, or NULL with the state's error set. */
+static xmlXPathObjectPtr evaluate(struct html_state *state,
+                                  xmlXPathCompExprPtr compiled,
+                                  struct html_document *document,
+                                  xmlNodePtr node) {
+  xmlXPathObjectPtr result;
   xmlXPathContextPtr xpath = state->xpath;
   struct printing old;
   if (!document->is_ordered) {
@@ -225,16 +247,15 @@ static int evaluate(struct html_state *state, xmlXPathCompExprPtr compiled,
   state->scope.top = node;
   state->scope.has_places = 0;
   old = silence();
-  drop_result(state);
-  state->result = xmlXPathCompiledEval(compiled, xpath);
+  result = xmlXPathCompiledEval(compiled, xpath);
   unsilence(old);
   xpath->doc = NULL;
   xpath->node = NULL;
-  if (state->result == NULL && state->code == 0) {
+  if (result == NULL && state->code == 0) {
     state->code = XPATH_EXPR_ERROR;
     snprintf(state->message, sizeof(state->message), "Invalid expression");
   }
-  return state->result != NULL ? 0 : -1;
+  return result;
 }
 
 /* A namespace node is a copy that goes with the result: its URI is what is left
@@ -253,15 +274,15 @@ static void push_item(lua_State *L, struct html_document *document,
 }
 
 /* The result as a list. [-0, +1, e] */
-static void push_result(lua_State *L, struct html_document *document,
-                        int table) {
-  const xmlXPathObject *result = document->state->result;
+static void push_result(lua_State *L, const xmlXPathObject *result,
+                        struct html_document *document, int table) {
   const xmlNodeSet *set = result->nodesetval;
   int i, n = 1;
   if (result->type == XPATH_NODESET || result->type == XPATH_XSLT_TREE) {
     n = set != NULL ? set->nodeNr : 0;
     lua_createtable(L, n, 0);
     for (i = 0; i < n; i++) {
+      html_check_open(L, document);
       push_item(L, document, set->nodeTab[i], table);
       lua_rawseti(L, -2, i + 1);
     }
@@ -292,14 +313,19 @@ static int l_html_select(lua_State *L) {
   xmlNodePtr node = html_check_either(L, 1, &document);
   struct html_state *state = document->state;
   xmlXPathCompExprPtr compiled = check_compiled(L, 2);
+  xmlXPathObjectPtr *box;
   int rc;
   lua_settop(L, 4);
   weft_lua_gettable_of(L, 1); /* 5 */
   luaL_checkstack(L, 20, NULL);
+  box = push_box(L); /* 6 */
+  html_check_open(L, document);
   check_context(L, state);
   rc = set_names(L, state->xpath, 3, 4, document);
-  if (rc == 0)
-    rc = evaluate(state, compiled, document, node) == 0 ? 0 : 1;
+  if (rc == 0) {
+    *box = evaluate(state, compiled, document, node);
+    rc = *box != NULL ? 0 : 1;
+  }
   xmlXPathRegisteredVariablesCleanup(state->xpath);
   xmlXPathRegisteredNsCleanup(state->xpath);
   if (rc < 0) {
@@ -309,8 +335,8 @@ static int l_html_select(lua_State *L) {
   }
   if (rc > 0)
     return push_error(L, state);
-  push_result(L, document, 5);
-  drop_result(state);
+  push_result(L, *box, document, 5);
+  free_result(box, document->doc == NULL);
   return 1;
 }
 
@@ -376,6 +402,7 @@ static void append(lua_State *L, struct set *set, xmlNodePtr node, int *count,
   html_push_node(L, document, node, 3);
   lua_rawseti(L, -2, ++*count);
   set->count--;
+  html_check_open(L, document);
 }
 
 /* merge(document or node, table of lists) -> the lists' nodes, all below the
@@ -390,6 +417,7 @@ static int l_html_merge(lua_State *L) {
   weft_lua_gettable_of(L, 1);
   push_set(L, &set);
   lua_newtable(L);
+  html_check_open(L, document);
   for (; node != NULL && set.count > 0; node = html_next(node, top, 0)) {
     xmlAttrPtr attr = node->type == XML_ELEMENT_NODE ? node->properties : NULL;
     append(L, &set, node, &count, document);
@@ -411,6 +439,10 @@ static const luaL_Reg functions[] = {
 void html_open_xpath(lua_State *L) {
   luaL_newmetatable(L, COMPILED);
   lua_pushcfunction(L, l_compiled__gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+  luaL_newmetatable(L, RESULT);
+  lua_pushcfunction(L, l_result__gc);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
   html_set_functions(L, functions);

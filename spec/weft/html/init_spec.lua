@@ -339,6 +339,43 @@ describe("the memory of a document", function()
     assert.is_true(most < 100e6, tostring(most))
   end))
 
+  it("can be used and closed by finalizers in the middle of a query", support.documents(function()
+    local page = "<ul>" .. ("<li class=x title=t>text"):rep(300) .. "</ul>"
+    local doc, victim, calls = html.parse(page), html.parse(page), 0
+    local function on_gc()
+      calls = calls + 1
+      assert(#doc:css("li") == 300 and #doc:css("li")[1]:text() == 4)
+      html.parse(page)
+      if calls == 20 then
+        victim:close()
+      end
+    end
+    local function make_garbage()
+      if newproxy then -- luacheck: ignore 113
+        getmetatable(newproxy(true)).__gc = on_gc -- luacheck: ignore 113
+      else
+        setmetatable({}, { __gc = on_gc })
+      end
+    end
+    local pause, ok, e = collectgarbage("setpause", 100), true, nil
+    for _ = 1, support.rounds(400) do
+      make_garbage()
+      assert.equal(300, #doc:css("li, ul") - 1)
+      assert.equal("text", doc:css("li")[300]:text())
+      assert.same({ class = "x", title = "t" }, (doc:css("li")[7]:attrs()))
+      assert.equal(300, #doc:css("ul")[1]:children())
+      if ok then
+        ok, e = pcall(function() return #victim:css("li, ul") + #victim:root():html() end)
+      end
+    end
+    collectgarbage()
+    collectgarbage("setpause", pause)
+    assert.is_true(calls > 0)
+    assert.is_true(ok or e.kind == "closed", tostring(e))
+    victim:close()
+    doc:close()
+  end))
+
   it("is not looked for when the collector is stopped", support.documents(function()
     local page = ("<p>x"):rep(2000)
     local before = html.statistics().documents
