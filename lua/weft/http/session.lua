@@ -16,6 +16,7 @@ local loops = require "weft.loop"
 local netrc = require "weft.http.netrc"
 local network = require "weft.http.network"
 local options = require "weft.options"
+local quick = require "weft.http.quick"
 local requests = require "weft.http.request"
 local settings = require "weft.http.settings"
 local transports = require "weft.http.transport"
@@ -176,6 +177,7 @@ function M.session(opts)
   end
   self._transport = made.transport and transports.of(made.transport, connect) or connect()
   self._guard = guard.new(self._transport)
+  self._quick = quick.of(self)
   return self
 end
 
@@ -198,7 +200,7 @@ function Session:request(method, url, opts)
   elseif not core.in_task() then
     errors.raise("state", "requests can be made in tasks only: see weft.run")
   end
-  return exchange.run(self, requests.new(self, method, url, opts))
+  return exchange.run(self, quick.new(self, method, url, opts))
 end
 
 local function shortcut(method)
