@@ -67,10 +67,15 @@ http {
     listen 127.0.0.1:${port1};
     listen 127.0.0.1:${port2} ssl;
     root ${dir}/www;
+    client_max_body_size 64m;
+    keepalive_requests 1000000;
     location / { }
     location = /redirect { return 302 /text.txt; }
     location = /permanent { return 308 /status/200; }
     location = /secure { return 301 https://localhost:${port2}/1k.bin; }
+    location = /elsewhere { return 302 http://localhost:${port1}/credentials; }
+    location = /here { return 302 /credentials; }
+    location = /credentials { return 200 "$http_authorization|$http_cookie|$http_x_own"; }
     location = /loop { return 302 /loop; }
     location = /status/200 { add_header X-Seen yes; return 200 "200\n"; }
     location = /status/404 { add_header X-Seen yes always; return 404 "404\n"; }
@@ -79,10 +84,12 @@ http {
     location = /silence { return 444; }
     location = /last { keepalive_timeout 0; return 200 last; }
     location = /brief { keepalive_timeout 100ms; return 200 brief; }
-    location = /slow { limit_rate 4096; alias ${dir}/www/text.txt; }
+    location = /slow { gzip off; limit_rate 4096; alias ${dir}/www/text.txt; }
+    location = /part { gzip off; limit_rate_after 40k; limit_rate 4096;
+      alias ${dir}/www/text.txt; }
     location = /refused { proxy_pass http://127.0.0.1:${port3}/; }
     location = /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:${port1}/status/200; }
-    location = /upload { client_max_body_size 64m; client_body_buffer_size 16k;
+    location = /upload { client_body_buffer_size 16k;
       proxy_pass http://127.0.0.1:${port1}/status/200; }
     location = /headers {
       add_header Set-Cookie "a=1; Path=/";
@@ -113,7 +120,7 @@ M.nginx = {
 
 local APACHE_MODULES = [[mpm_event authn_core authn_file authz_core authz_user auth_basic
   auth_digest alias mime filter deflate brotli dav dav_fs setenvif headers ssl socache_shmcb dir
-  asis cgid ratelimit env]]
+  asis cgid ratelimit env proxy proxy_http proxy_connect]]
 
 local APACHE = [[
 ServerName localhost
@@ -121,6 +128,7 @@ ServerRoot ${dir}
 PidFile ${dir}/apache.pid
 Listen 127.0.0.1:${port1}
 Listen 127.0.0.1:${port2}
+Listen 127.0.0.1:${port3}
 User nobody
 Group nogroup
 Mutex pthread
@@ -145,10 +153,19 @@ AddHandler send-as-is asis
   SSLCertificateFile ${cert}
   SSLCertificateKeyFile ${key}
 </VirtualHost>
+<VirtualHost 127.0.0.1:${port3}>
+  SSLEngine on
+  SSLCertificateFile ${cert}
+  SSLCertificateKeyFile ${key}
+  ProxyRequests On
+  ProxyVia On
+  AllowCONNECT 1-65535
+</VirtualHost>
 Redirect 302 /redirect /text.txt
 Redirect 303 /see /1k.bin
 Redirect 307 /again /cgi/echo
 ScriptAlias /cgi/ ${dir}/cgi/
+ScriptAlias /digest/cgi/ ${dir}/cgi/
 <Directory ${dir}>
   Require all granted
 </Directory>
@@ -170,7 +187,7 @@ Alias /br ${dir}/www/text.txt
 </Location>
 <Location /digest>
   AuthType Digest
-  AuthName "a realm, \"quoted\""
+  AuthName "a realm, with = and such"
   AuthDigestDomain /digest /other
   AuthUserFile ${dir}/digests
   Require valid-user
@@ -206,7 +223,7 @@ end
 
 M.apache = {
   programs = { "/usr/sbin/apache2" },
-  ports = 2, -- plain and TLS
+  ports = 3, -- plain, TLS, and a proxy that is spoken to by TLS
   prepare = function(dir, ports)
     local cert, key = certificate()
     local lines = {}
@@ -220,9 +237,9 @@ M.apache = {
     write(dir, "cgi/echo", ECHO)
     weft.fs.chmod(dir .. "/cgi/echo", 493)
     write(dir, "users", "user:{SHA}" .. core.base64_encode(core.hash("sha1", "secret")) .. "\n")
-    write(dir, "digests", digest_line('a realm, "quoted"') .. digest_line("brief"))
+    write(dir, "digests", digest_line("a realm, with = and such") .. digest_line("brief"))
     write(dir, "apache.conf", table.concat(lines) .. filled(APACHE, { dir = dir, cert = cert,
-      key = key, port1 = ports[1], port2 = ports[2] }))
+      key = key, port1 = ports[1], port2 = ports[2], port3 = ports[3] }))
     return { "-DFOREGROUND", "-f", dir .. "/apache.conf" }
   end,
 }

@@ -8,13 +8,12 @@
 --     it("does this", suite.spec(function(server) ... server.ports[1] ... end))
 --
 -- Owns: the process, its folder and its log, which is shown when it does not start. The process
--- belongs to a loop in which all specs of the group run, one after the other.
+-- belongs to a loop that stands still while the specs run, each in one of its own.
 -- Must not know: how any of them is configured; that is spec.server_kinds'.
 
 local weft = require "weft"
 local kinds = require "spec.server_kinds"
 local support = require "spec.support"
-local testing = require "weft.testing"
 
 local M = {}
 
@@ -25,8 +24,14 @@ local ATTEMPTS = 5
 local START_MAX = support.slow and 120 or 20
 local STOP_MAX = 10
 
+-- Seconds for one that listens before it has read all of its files, and then gives up.
+local SETTLE = 0.1
+
 -- Kills the child when this process dies without having had the time for it.
-local SETPRIV = "/usr/bin/setpriv"
+local SETPRIV = { "/usr/bin/setpriv", "--pdeathsig", "TERM" }
+
+-- The sanitizers that the specs may be run under are not for others' programs.
+local ENV = { "/usr/bin/env", "-u", "LD_PRELOAD" }
 
 local function exists(path)
   local file = io.open(path, "rb")
@@ -69,14 +74,15 @@ local function log_of(server)
 end
 
 local function spawn(program, args, dir)
-  local all = { "--pdeathsig", "TERM", program }
-  for _, arg in ipairs(args) do
-    all[#all + 1] = arg
+  local all = {}
+  for _, words in ipairs({ exists(SETPRIV[1]) and SETPRIV or {}, ENV, { program }, args }) do
+    for _, word in ipairs(words) do
+      all[#all + 1] = word
+    end
   end
   local log = weft.fs.open(dir .. "/log", "w")
-  local has_setpriv = exists(SETPRIV)
-  local process = weft.create_subprocess(has_setpriv and SETPRIV or program,
-    has_setpriv and all or args, { stdin = "null", stdout = log, stderr = log, cwd = dir })
+  local process = weft.create_subprocess(table.remove(all, 1), all,
+    { stdin = "null", stdout = log, stderr = log, cwd = dir })
   log:close()
   return process
 end
@@ -117,9 +123,10 @@ local function launch(name, kind, program, dir)
     for i = 1, kind.ports - (kind.silent_ports or 0) do
       ready = ready and wait_for(server, ports[i])
     end
+    weft.sleep(SETTLE)
   end)
   watch:cancel()
-  if fine and ready then
+  if fine and ready and not server.ended then
     return server
   end
   stop(server)
@@ -179,10 +186,8 @@ function M.suite(...)
   end
 
   function suite.spec(fn)
-    return support.outside(function()
-      runner:run(function()
-        weft.timeout(support.GUARD, testing.leaks, fn, (table.unpack or unpack)(running))
-      end)
+    return support.run(function()
+      fn((table.unpack or unpack)(running))
     end)
   end
 

@@ -223,6 +223,19 @@ describe("run_forever and stop", function()
 end)
 
 describe("a closed loop", function()
+  it("has closed what was to be closed with it, and told what failed", support.outside(function()
+    local loops = require "weft.loop"
+    local loop, order, reported = weft.new_event_loop(), {}, nil
+    loop:set_exception_handler(function(_, context) reported = context.exception end)
+    loops._at_close(loop, function() order[#order + 1] = 1 end)
+    loops._at_close(loop, function() error("mine", 0) end)
+    loops._at_close(loop, function() order[#order + 1] = loop:is_closed() end)
+    loop:close()
+    loop:close()
+    assert.same({ 1, false }, order)
+    assert.equal("mine", reported)
+  end))
+
   it("refuses all but questions, and to be closed twice is nothing", support.outside(function()
     local loop = weft.new_event_loop()
     loop:close()

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "bind/l_fields.h"
+#include "net/tls.h"
 
 /* What h1_head tells of a head: in weft.http.connection too. */
 enum head_kind { INTERIM, WITH_BODY, OVER, TUNNEL };
@@ -31,9 +32,14 @@ struct l_h1 *weft_h1_check(lua_State *L) {
   return c;
 }
 
+#define LIMIT_MAX 1e9 /* what a head may need at the very most */
+
 static void set_limit(lua_State *L, int idx, size_t *limit) {
-  if (!lua_isnoneornil(L, idx))
-    *limit = (size_t)weft_check_number(L, idx, "the limit");
+  lua_Number n;
+  if (lua_isnoneornil(L, idx))
+    return;
+  n = weft_check_number(L, idx, "the limit");
+  *limit = n >= LIMIT_MAX ? (size_t)LIMIT_MAX : n >= 0 ? (size_t)n : 0;
 }
 
 static void set_limits(lua_State *L, struct weft_h1 *h1) {
@@ -113,7 +119,11 @@ int weft_h1_on_stream_end(struct l_h1 *c, int rc) {
     return weft_h1_failed(c, rc, NULL);
   if (weft_h1_finish(&c->h1) != 0)
     return weft_h1_parse_failed(c);
-  return rc == UV_EOF ? 0 : weft_h1_failed(c, rc, NULL);
+  if (rc != UV_EOF)
+    return weft_h1_failed(c, rc, NULL);
+  if (weft_tls_ended_unclean(c->s->stream.top))
+    c->defects |= WEFT_H1_UNCLEAN_CLOSE;
+  return 0;
 }
 
 int weft_h1_push_failure(lua_State *L, const struct l_h1 *c) {
@@ -195,9 +205,9 @@ static int enough_head(struct weft_stream *stream, void *arg) {
 static int is_reusable(struct l_h1 *c) {
   const struct weft_stream *stream = &c->s->stream;
   weft_h1_settle_write(c);
-  return c->h1.keep_alive && !c->has_write && stream->top != NULL &&
-         stream->out_error == 0 && stream->in_error == 0 &&
-         weft_buffer_size(&stream->in) == 0;
+  return c->h1.keep_alive && !c->says_close && !c->has_write &&
+         stream->top != NULL && stream->out_error == 0 &&
+         stream->in_error == 0 && weft_buffer_size(&stream->in) == 0;
 }
 
 static int push_head_values(lua_State *L, struct l_h1 *c, int kind) {
@@ -329,6 +339,10 @@ static int l_h1_defects(lua_State *L) {
   }
   if (c->defects & WEFT_H1_UNKNOWN_CODING) {
     lua_pushliteral(L, "unknown-coding");
+    lua_rawseti(L, -2, ++n);
+  }
+  if (c->defects & WEFT_H1_UNCLEAN_CLOSE) {
+    lua_pushliteral(L, "unclean-close");
     lua_rawseti(L, -2, ++n);
   }
   return 1;

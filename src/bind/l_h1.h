@@ -20,6 +20,7 @@
 
 /* Defects that are not the parser's, from its last bit on. */
 #define WEFT_H1_UNKNOWN_CODING (1u << WEFT_H1_DEFECTS_COUNT)
+#define WEFT_H1_UNCLEAN_CLOSE (2u << WEFT_H1_DEFECTS_COUNT)
 
 enum l_h1_state {
   L_H1_IDLE,
@@ -46,6 +47,7 @@ struct l_h1 {
   uint8_t has_write;              /* stream.write is of this connection */
   uint8_t has_pin;                /* the table keeps what is being sent */
   uint8_t is_chunked;             /* the request's body */
+  uint8_t says_close;             /* the request: it is the last one */
 
   uint8_t state;         /* enum l_h1_state */
   uint8_t may_decode;    /* take off what Content-Encoding says */

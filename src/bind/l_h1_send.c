@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "bind/l_fields.h"
+#include "proto/chars.h"
 
 /* --- what is being sent -------------------------------------------------- */
 
@@ -168,6 +169,8 @@ static void frame(lua_State *L, struct weft_h1_request *request,
   if (request->framing != WEFT_H1_NONE || lua_isnoneornil(L, 6))
     return;
   length = weft_check_number(L, 6, "the length");
+  if (!(length < 9e15))
+    weft_raise_kind(L, "type", "the length of the body is too large");
   request->framing = length < 0 ? WEFT_H1_CHUNKED : WEFT_H1_LENGTH;
   request->length = length < 0 ? 0 : (uint64_t)length;
 }
@@ -182,6 +185,40 @@ static void check_idle(lua_State *L, struct l_h1 *c) {
   weft_h1_free_bufs(c);
 }
 
+/* 0 for none; what no body reaches is none. */
+static uint64_t max_body_at(lua_State *L, int idx) {
+  lua_Number most = lua_tonumber(L, idx);
+  return most > 0 && most < 9e15 ? (uint64_t)most : 0;
+}
+
+/* Whether `value`, a list, has the element "close". */
+static int has_close(const char *value, size_t size) {
+  size_t i = 0, from;
+  while (i < size) {
+    while (i < size && (weft_is_blank(value[i]) || value[i] == ','))
+      i++;
+    for (from = i; i < size && !weft_is_blank(value[i]) && value[i] != ','; i++)
+      ;
+    if (i - from == 5 && weft_is_same(value + from, "close", 5))
+      return 1;
+  }
+  return 0;
+}
+
+static int says_close(const struct weft_fields *fields) {
+  static const char name[] = "connection";
+  size_t i = 0;
+  for (;; i++) {
+    struct weft_field field;
+    i = weft_fields_find(fields, name, sizeof(name) - 1, i);
+    if (i == fields->count)
+      return 0;
+    field = weft_fields_at(fields, i);
+    if (has_close(field.value, field.value_size))
+      return 1;
+  }
+}
+
 static void begin(struct l_h1 *c, unsigned asked) {
   weft_h1_body_drop(c);
   weft_h1_begin(&c->h1, asked);
@@ -194,7 +231,8 @@ static void begin(struct l_h1 *c, unsigned asked) {
 /* h1_begin(h1, method, target, fields, body, length, is_upgrade, decode,
  * max_body): sends a request with its body (a string or a list of them), or
  * the head of one whose body comes later: of a length, or -1 for chunks. True
- * and whether all is sent. Codes EFIELD and EMESSAGE: nothing was sent. */
+ * and whether all is sent. Codes EFIELD, EMESSAGE and EPROTOCOL (something came
+ * before): nothing was sent. */
 static int l_h1_begin(lua_State *L) {
   struct l_h1 *c = weft_h1_check(L);
   struct weft_h1_request request;
@@ -208,17 +246,20 @@ static int l_h1_begin(lua_State *L) {
     return push_refusal(L, WEFT_ESTREAMCLOSED, NULL);
   lua_settop(L, 9);
   check_idle(L, c);
+  if (weft_buffer_size(&c->s->stream.in) > 0) /* it is no answer to this */
+    return push_refusal(L, WEFT_EPROTOCOL, NULL);
   request.method = text_at(L, 2);
   request.target = text_at(L, 3);
   request.fields = weft_fields_check(L, 4);
   c->may_decode = (uint8_t)lua_toboolean(L, 8);
-  c->max_body = lua_isnil(L, 9) ? 0 : (uint64_t)lua_tonumber(L, 9);
+  c->max_body = max_body_at(L, 9);
   count = gather(L, c, 5, &size);
   frame(L, &request, size);
   rc = weft_h1_write_head(&c->out, c->mem, &request, &what);
   if (rc != 0)
     return push_refusal(L, rc, what);
   c->is_chunked = request.framing == WEFT_H1_CHUNKED;
+  c->says_close = (uint8_t)says_close(request.fields);
   begin(c, asked_of(&request, lua_toboolean(L, 7)));
   if (count > 1)
     pin(L, c, 5);

@@ -34,8 +34,10 @@ static int end_unclean(struct weft_tls *tls) {
     weft_tls_error_set(&tls->error, "",
                        "the peer closed the connection during the TLS "
                        "handshake");
-  else if (tls->ctx->allows_unclean_close)
+  else if (tls->ctx->allows_unclean_close) {
+    tls->ended_unclean = 1;
     return UV_EOF;
+  }
   return WEFT_ETLSEOF;
 }
 
@@ -427,4 +429,9 @@ const struct weft_tls_error *weft_tls_error_of(struct weft_filter *top) {
       return &to_tls(top)->error;
   }
   return NULL;
+}
+
+int weft_tls_ended_unclean(struct weft_filter *top) {
+  top = weft_tls_find(top);
+  return top != NULL && to_tls(top)->ended_unclean;
 }

@@ -38,6 +38,10 @@ struct weft_filter *weft_tls_find(struct weft_filter *top);
  * Valid as long as the filter. */
 const struct weft_tls_error *weft_tls_error_of(struct weft_filter *top);
 
+/* Whether the end that was read came without close_notify: where the context
+ * allows that. 0 for a chain without TLS. */
+int weft_tls_ended_unclean(struct weft_filter *top);
+
 /* A server whose context asks_for_context stops its handshake, connect gives
  * WEFT_ETLSHELLO, when it knows the name that the client asks for: "" for none.
  * Valid until the next call of connect. */

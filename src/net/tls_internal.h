@@ -56,9 +56,10 @@ struct weft_tls {
   int in_error, out_error;       /* what recv and send give from now on */
   uint8_t needs[WEFT_WRITE + 1]; /* by direction: after UV_EAGAIN, of which */
   uint8_t is_below_up, is_prepared, is_up, is_shut, is_server;
-  uint8_t verifies;   /* the peer's chain is checked, if it has one */
-  uint8_t is_chosen;  /* the server's context was chosen */
-  uint8_t is_sending; /* a record is half sent */
+  uint8_t verifies;      /* the peer's chain is checked, if it has one */
+  uint8_t is_chosen;     /* the server's context was chosen */
+  uint8_t is_sending;    /* a record is half sent */
+  uint8_t ended_unclean; /* without close_notify, as is allowed */
   char host[WEFT_TLS_HOST_MAX + 1]; /* "" for none; a server: SNI's */
   struct weft_tls_error error;
 };

@@ -125,8 +125,12 @@ local function of_data(data, fields)
   elseif kind == "table" and meta == nil then
     return of_table(data)
   end
+  local what = kind == "table" and tostring(data) or kind
+  if io.type(data) then
+    what = "a file of Lua's io, which would hold up the loop: use http.file(path)"
+  end
   errors.raise("type", ("data must be a string, a table, a form, a file or a function, got %s")
-    :format(kind == "table" and tostring(data) or kind), { code = "invalid_body" })
+    :format(what), { code = "invalid_body" })
 end
 
 -- A Content-Type that the script set wins; but a form cannot be read without its boundary.

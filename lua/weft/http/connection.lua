@@ -169,6 +169,11 @@ local function begun(self, ok, sent, code, what)
     if name == "ESTREAMCLOSED" then
       self:close()
       errors.raise("closed", "the connection is closed", { phase = "send" })
+    elseif name == "EPROTOCOL" then
+      self:close()
+      self.has_response_begun = false
+      errors.raise("protocol", "the server sent something before it had the request",
+        { code = name, phase = "send" })
     end
   end
   self.state = "active"

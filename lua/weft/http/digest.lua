@@ -22,7 +22,9 @@ local ORIGINS_MAX = 1000
 local SPACES_MAX = 16
 local PREFIXES_MAX = 100
 
-local ALGORITHMS = { md5 = "md5", ["sha-256"] = "sha256", ["sha-512-256"] = "sha512-256" }
+-- Those of RFC 7616, and two that servers offer beside them.
+local ALGORITHMS = { md5 = "md5", ["sha-256"] = "sha256", ["sha-512-256"] = "sha512-256",
+  sha = "sha1", ["sha-512"] = "sha512" }
 
 local DEFAULT_ALGORITHM = "md5"
 

@@ -174,6 +174,11 @@ end
 ---@param opts {errors: string?}?
 ---@return string text UTF-8
 function M.decode(bytes, label, opts)
+  if label == "UTF-8" and opts == nil then -- what nearly all is
+    options.expect(bytes, "string", "the bytes")
+    local text = core.decode_utf8(bytes, ERRORS.replace, true)
+    return text:sub(1, 3) == BOM and text:sub(4) or text
+  end
   return M.decoder(label, opts):decode(bytes, true)
 end
 
@@ -340,6 +345,24 @@ function M.prescan(bytes, max)
   return declared
 end
 
+-- The types that were asked for: a server has few.
+local TYPES_MAX, TYPE_LENGTH_MAX = 64, 256
+local types, type_count = {}, 0
+
+local function parsed_type(text)
+  local parsed = types[text]
+  if parsed == nil then
+    parsed = mime.parse_mime(text) or false
+    if #text <= TYPE_LENGTH_MAX then
+      if type_count >= TYPES_MAX then
+        types, type_count = {}, 0
+      end
+      types[text], type_count = parsed, type_count + 1
+    end
+  end
+  return parsed
+end
+
 ---The encoding of a body: what its Content-Type says, else its byte order mark, else (in HTML
 ---and XML, or where the type is not known) what the document says, else the fallback. An unknown
 ---label says nothing. If the type says UTF-16, a mark of the other byte order is right.
@@ -351,7 +374,7 @@ end
 ---@return string name
 ---@return string source "header", "bom", "document" or "fallback"
 function M.charset_of(content_type, bytes, fallback)
-  local parsed = content_type and mime.parse_mime(content_type)
+  local parsed = content_type and parsed_type(content_type)
   local label = parsed and parsed.parameters.charset
   local name, marked = label and charsets.name(label), of_bom(bytes)
   if name and not (marked and name:sub(1, 6) == "UTF-16") then

@@ -68,6 +68,9 @@ local function text_of(value, name)
     or kind == "table" and (getmetatable(value) or {}).__tostring then
     return tostring(value)
   end
+  if io.type(value) then
+    kind = "a file of Lua's io, which would hold up the loop: use http.file(path)"
+  end
   errors.raise("type", ("the form's field '%s' must be a string, a number, a boolean, a file or "
     .. "a function, got %s"):format(name, kind))
 end

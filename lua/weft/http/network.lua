@@ -256,8 +256,12 @@ local function is_stale(request, conn, e)
     and (type(request.message.body) ~= "function" or request.rewind ~= nil)
 end
 
+-- Kinds of errors that come from the network, or from waiting for it.
+local KINDS = { connection = true, dns = true, tls = true, protocol = true, proxy = true,
+  limit = true, decode = true, timeout = true, closed = true, os = true }
+
 local function with_phase(request, e)
-  if errors.is_error(e) and rawget(e, "phase") == nil and e.kind ~= "cancelled" then
+  if errors.is_error(e) and KINDS[e.kind] and rawget(e, "phase") == nil then
     e.phase = request.phase
   end
   return e

@@ -2,7 +2,7 @@
 -- weft.http.request: a request as it is sent: made of what a script asked for, and changed by
 -- redirects.
 --
--- Owns: the order in which header fields, cookies and credentials come before each other.
+-- Owns: the order in which credentials come before each other, and what a redirect takes along.
 -- Must not know: connections, or what comes of the request.
 -- Invariant: what `message` has can be sent: method and fields are checked, Host is there, and
 -- nothing in it frames the body.
@@ -14,9 +14,13 @@ local environ = require "weft.http.environ"
 local errors = require "weft.error"
 local fields = require "weft.http.fields"
 local options = require "weft.options"
-local setcookie = require "weft.http.setcookie"
+local requestcookies = require "weft.http.requestcookies"
+local requestfields = require "weft.http.requestfields"
 local settings = require "weft.http.settings"
 local urls = require "weft.url"
+
+local override, take_framing = requestfields.override, requestfields.take_framing
+local refuse_header = requestfields.refuse
 
 local M = {}
 
@@ -59,120 +63,6 @@ local function check_method(method)
       or "it must be a word of letters, digits and !#$%&'*+-.^_`|~"), { code = "invalid_method" })
   end
   return method
-end
-
---- header fields ----------------------------------------------------------------------------
-
-local function sorted_pairs(map)
-  local list = {}
-  for name, value in pairs(map) do
-    if type(name) ~= "string" then
-      errors.raise("type", "a header's name must be a string, got " .. type(name),
-        { code = "invalid_header" })
-    end
-    list[#list + 1] = { name, value }
-  end
-  table.sort(list, function(a, b) return a[1] < b[1] end)
-  return list
-end
-
--- What a script gave as header fields, as a list of pairs.
-local function pairs_of(source)
-  local list = {}
-  if fields.is(source) then
-    for name, value in source:iter() do
-      list[#list + 1] = { name, value }
-    end
-    return list
-  elseif source[1] == nil then
-    return sorted_pairs(source)
-  end
-  for i, pair in ipairs(source) do
-    list[i] = options.expect(pair, "table", ("headers[%d]"):format(i))
-  end
-  return list
-end
-
--- Fields that come in the place of those of the same names; false takes them away.
-local function override(target, source)
-  local list = pairs_of(source)
-  for _, pair in ipairs(list) do
-    target:remove(options.expect(pair[1], "string", "a header's name"))
-  end
-  for _, pair in ipairs(list) do
-    local name, value = pair[1], pair[2]
-    if type(value) == "table" then
-      for _, one in ipairs(value) do
-        target:add(name, one)
-      end
-    elseif value ~= false and value ~= nil then
-      target:add(name, value)
-    end
-  end
-end
-
----The fields that all requests of a session begin with.
----@private
----@param defaults table list of pairs
----@param made table its settings
----@return weft.http.Headers
-function M.defaults(defaults, made)
-  local list = fields.new(defaults)
-  if made.skip_auto_headers then
-    for name in pairs(made.skip_auto_headers) do
-      list:remove(name)
-    end
-  end
-  if made.user_agent ~= nil then
-    override(list, { ["User-Agent"] = made.user_agent })
-  end
-  if made.headers then
-    override(list, made.headers)
-  end
-  return list
-end
-
--- Host first, as RFC 9110 (7.2) advises, then the session's.
-local function template(session, host)
-  local list = fields.new()
-  list:add("Host", host)
-  if session._fields:has("host") then
-    list:remove("host")
-  end
-  for name, value in session._fields:iter() do
-    list:add(name, value)
-  end
-  return list
-end
-
--- The template is kept with the address, which is of one session's cache.
-local function initial_fields(session, address)
-  local list = address.fields
-  if not list then
-    list = template(session, address.host)
-    address.fields = list
-  end
-  return list:copy()
-end
-
-local function refuse_header(name, why)
-  errors.raise("type", ("header \"%s\": %s"):format(name, why),
-    { code = "invalid_header", name = name })
-end
-
--- The length that a script set, which is taken out: the connection writes the framing.
-local function take_framing(list)
-  if list:has("transfer-encoding") then
-    refuse_header("Transfer-Encoding", "it cannot be set: the framing follows from the body")
-  end
-  local length = list:get("content-length")
-  if not length then
-    return nil
-  elseif not length:find("^%d+$") or #list:getall("content-length") > 1 or #length > 15 then
-    refuse_header("Content-Length", "it must be one whole number")
-  end
-  list:remove("content-length")
-  return tonumber(length)
 end
 
 --- the body -----------------------------------------------------------------------------------
@@ -265,76 +155,6 @@ function Request:close_body()
   end
 end
 
---- cookies --------------------------------------------------------------------------------
-
-local function refuse_cookie(name, why)
-  errors.raise("type", ("the cookie '%s': %s"):format(tostring(name), why),
-    { code = "invalid_cookie" })
-end
-
--- Cookies of an option, in the order of their names, as pairs.
-local function given_cookies(map)
-  local list = {}
-  for name, value in pairs(map) do
-    if type(value) == "table" then
-      name, value = value.name or name, value.value
-    end
-    if type(name) ~= "string" or name == "" or name:find("[%c;=]") then
-      refuse_cookie(name, "it has no usable name")
-    elseif type(value) ~= "string" and type(value) ~= "number" then
-      refuse_cookie(name, "its value must be a string, got " .. type(value))
-    elseif tostring(value):find(setcookie.CONTROL) or tostring(value):find(";", 1, true) then
-      refuse_cookie(name, "its value has a character that no cookie may have")
-    end
-    list[#list + 1] = { name = name, value = tostring(value) }
-  end
-  table.sort(list, function(a, b) return a.name < b.name end)
-  return list
-end
-
-local function add_cookie(out, seen, cookie)
-  if not seen[cookie.name] then
-    out[#out + 1] = (cookie.name ~= "" and cookie.name .. "=" or "") .. cookie.value
-  end
-end
-
--- The names in a Cookie field that the script wrote.
-local function names_in(text)
-  local seen = {}
-  for name in text:gmatch("([^=;]+)=[^;]*") do
-    seen[name:match("^%s*(.-)%s*$")] = true
-  end
-  return seen
-end
-
-local function jar_cookies(self, jar)
-  if jar._list_for then
-    return not jar:_is_empty() and jar:_list_for(self.address.place, self.is_foreign) or nil
-  end
-  local text = jar:header_for(self.address.href)
-  return text and { { name = "", value = text } } or nil
-end
-
--- The Cookie field: what the script wrote itself, its option, then what the jar has beside them.
-local function set_cookies(self)
-  local own, given = self.own_cookie, self.cookies
-  local found = self.jar and jar_cookies(self, self.jar)
-  if not given and not (found and found[1]) then
-    return
-  end
-  local out, seen = { own }, own and names_in(own) or {}
-  for _, cookie in ipairs(given or {}) do
-    add_cookie(out, seen, cookie)
-  end
-  for _, cookie in ipairs(given or {}) do
-    seen[cookie.name] = true
-  end
-  for _, cookie in ipairs(found or {}) do
-    add_cookie(out, seen, cookie)
-  end
-  self.headers:set("Cookie", table.concat(out, "; "))
-end
-
 --- credentials and proxies ------------------------------------------------------------------
 
 -- Whose credentials go along: what the request says, the URL, the session (for its base URL, if
@@ -384,9 +204,9 @@ end
 -- Points the request at its address.
 local function aim(self)
   local made = self.settings
-  self.url, self.phase, self.auth_state = self.address.url, nil, nil
+  self.url = self.address.url
   if self.jar or self.cookies then
-    set_cookies(self)
+    requestcookies.set(self)
   end
   if made.auth or self.own_auth ~= nil or made.trust_env or self.address.auth then
     self.auth = auth_for(self)
@@ -446,15 +266,45 @@ local function apply_options(self, opts)
     end
   end
   self.own_auth = rawget(made, "auth")
-  if self.own_auth and opts.headers and fields.new(pairs_of(opts.headers)):has("authorization") then
+  if self.own_auth and opts.headers
+    and requestfields.gives(opts.headers, "authorization") then
     errors.raise("type", "the header Authorization and the option 'auth' exclude each other",
       { code = "invalid_auth" })
   elseif self.own_auth then
     list:remove("authorization")
   end
-  self.cookies = made.cookies and rawget(made, "cookies") and given_cookies(made.cookies) or nil
+  self.cookies = opts.cookies and requestcookies.given(opts.cookies) or nil
   self.trace_request_ctx = opts.trace_request_ctx
   self.message.trailers = opts.trailers and fields.new(opts.trailers) or nil
+end
+
+-- What all requests have. What is set later has its place from the start: a table that grows costs
+-- more than all the rest here.
+local function bare(session, made, method, address)
+  local headers = requestfields.initial(session, address)
+  return setmetatable({ method = method, url = address.url, headers = headers,
+    message = { method = method, fields = headers, target = "" }, settings = made,
+    address = address, timeouts = made.timeouts, options = made.wire, tls = made.tls,
+    tls_key = made.tls_key, server_hostname = made.server_hostname, is_replayable = true,
+    is_idempotent = KNOWN[method] or false, jar = session.cookie_jar, session = session,
+    own_cookie = session._own_cookie, phase = "pool", started = false, deadline = false,
+    total = false, response = false, connection = false }, Request)
+end
+
+-- A request without options, which most are.
+local function plain(session, method, text)
+  local made = session._settings
+  if KNOWN[method] == nil then
+    method = check_method(method)
+  end
+  local address = address_of(session, text, made, NO_OPTIONS)
+  local self = bare(session, made, method, address)
+  if WITH_BODY[method] then
+    self.body, self.message.body, self.message.length = "", "", 0
+  end
+  aim(self)
+  keep_pristine(self)
+  return self
 end
 
 ---Makes a request of a session.
@@ -468,26 +318,16 @@ end
 ---@param opts table?
 ---@return weft.http.Request
 function M.new(session, method, text, opts)
-  local made = session._settings
-  if opts ~= nil then
-    made = settings.of_request(made, opts)
-  else
-    opts = NO_OPTIONS
+  if opts == nil then
+    return plain(session, method, text)
   end
+  local made = settings.of_request(session._settings, opts)
   method = check_method(method)
-  local address = address_of(session, text, made, opts)
-  local headers = initial_fields(session, address)
-  local self = setmetatable({ method = method, url = address.url, headers = headers,
-    message = { method = method, fields = headers }, settings = made, address = address,
-    timeouts = made.timeouts, options = made.wire, tls = made.tls, tls_key = made.tls_key,
-    server_hostname = made.server_hostname, is_replayable = true,
-    is_idempotent = KNOWN[method] or false, jar = session.cookie_jar or nil, session = session },
-    Request)
-  if opts ~= NO_OPTIONS then
-    apply_options(self, opts)
-  end
+  local self = bare(session, made, method, address_of(session, text, made, opts))
+  local headers = self.headers
+  apply_options(self, opts)
   if opts.cookie_jar ~= nil then
-    self.jar = opts.cookie_jar or nil
+    self.jar = opts.cookie_jar
   end
   self.own_cookie = headers:get("cookie")
   aim(self)
@@ -557,7 +397,7 @@ local function leave_origin(self, address)
     self.own_auth = nil
   end
   if address.hostname ~= self.address.hostname then
-    self.is_foreign, self.cookies = true, nil
+    self.is_foreign, self.cookies, self.server_hostname = true, nil, nil
   end
 end
 
@@ -603,7 +443,7 @@ function Request:redirect(address, method, keeps_body)
   if address.host ~= self.address.host or not self.headers:has("host") then
     self.headers:set("Host", address.host)
   end
-  self.address = address
+  self.address, self.auth_state = address, nil
   aim(self)
   keep_pristine(self)
 end
@@ -628,7 +468,7 @@ function Request:again(headers)
   made.headers, made.is_shared = self.headers:copy(), false
   override(made.headers, headers)
   made.message = { method = self.method, fields = made.headers }
-  made.history, made.response, made.pristine = nil, nil, self.pristine and made.headers:copy()
+  made.history, made.response, made.pristine = nil, false, self.pristine and made.headers:copy()
   return made
 end
 

@@ -231,7 +231,8 @@ end
 local function bounded(self, fn, arg)
   local request = self._request
   if request.deadline then
-    return finish(self, pcall(timeouts.by, "total", "body", request.deadline, request.total, fn,
+    request.phase = "body"
+    return finish(self, pcall(timeouts.by, "total", request, request.deadline, request.total, fn,
       self._body, arg))
   end
   return finish(self, errors.guarded(fn, self._body, arg))

@@ -17,6 +17,7 @@ local netrc = require "weft.http.netrc"
 local network = require "weft.http.network"
 local options = require "weft.options"
 local quick = require "weft.http.quick"
+local requestfields = require "weft.http.requestfields"
 local requests = require "weft.http.request"
 local settings = require "weft.http.settings"
 local transports = require "weft.http.transport"
@@ -170,8 +171,9 @@ function M.session(opts)
   local made = settings.of_session(opts)
   check_base(made.base_url)
   local self = setmetatable({ cookie_jar = jar_of(made), closed = false, _settings = made,
-    _addresses = addresses.cache(), _fields = requests.defaults(default_headers(), made),
+    _addresses = addresses.cache(), _fields = requestfields.defaults(default_headers(), made),
     _redirects = 0, _retries = 0 }, Session)
+  self._own_cookie = self._fields:get("cookie")
   local function connect()
     return make_network(made)
   end
@@ -203,41 +205,59 @@ function Session:request(method, url, opts)
   return exchange.run(self, quick.new(self, method, url, opts))
 end
 
-local function shortcut(method)
-  return function(self, url, opts)
-    return self:request(method, url, opts)
-  end
-end
-
 ---`session:request("GET", url, opts)`.
 ---@async
----@type fun(self: weft.http.Session, url: string, opts: table?): weft.http.Response
-Session.get = shortcut("GET")
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:get(url, opts)
+  return self:request("GET", url, opts)
+end
 
 ---`session:request("POST", url, opts)`.
 ---@async
----@type fun(self: weft.http.Session, url: string, opts: table?): weft.http.Response
-Session.post = shortcut("POST")
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:post(url, opts)
+  return self:request("POST", url, opts)
+end
 
 ---`session:request("PUT", url, opts)`.
 ---@async
----@type fun(self: weft.http.Session, url: string, opts: table?): weft.http.Response
-Session.put = shortcut("PUT")
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:put(url, opts)
+  return self:request("PUT", url, opts)
+end
 
 ---`session:request("PATCH", url, opts)`.
 ---@async
----@type fun(self: weft.http.Session, url: string, opts: table?): weft.http.Response
-Session.patch = shortcut("PATCH")
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:patch(url, opts)
+  return self:request("PATCH", url, opts)
+end
 
 ---`session:request("DELETE", url, opts)`.
 ---@async
----@type fun(self: weft.http.Session, url: string, opts: table?): weft.http.Response
-Session.delete = shortcut("DELETE")
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:delete(url, opts)
+  return self:request("DELETE", url, opts)
+end
 
 ---`session:request("OPTIONS", url, opts)`.
 ---@async
----@type fun(self: weft.http.Session, url: string, opts: table?): weft.http.Response
-Session.options = shortcut("OPTIONS")
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:options(url, opts)
+  return self:request("OPTIONS", url, opts)
+end
 
 ---`session:request("HEAD", url, opts)`; as aiohttp's, it follows no redirects unless told to.
 ---@async
@@ -376,31 +396,73 @@ function M.request(method, url, opts)
   if copy.cookie_jar == nil then
     copy.cookie_jar = cookies.cookie_jar()
   end
-  if method == "HEAD" and copy.allow_redirects == nil then
+  if type(method) == "string" and method:upper() == "HEAD" and copy.allow_redirects == nil then
     copy.allow_redirects = false
   end
   return session:request(method, url, copy)
 end
 
-local function one(method)
-  return function(url, opts)
-    return M.request(method, url, opts)
-  end
+---`weft.http.request("GET", url, opts)`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function M.get(url, opts)
+  return M.request("GET", url, opts)
 end
 
----@type async fun(url: string, opts: weft.http.RequestOptions?): weft.http.Response
-M.get = one("GET")
----@type async fun(url: string, opts: weft.http.RequestOptions?): weft.http.Response
-M.post = one("POST")
----@type async fun(url: string, opts: weft.http.RequestOptions?): weft.http.Response
-M.put = one("PUT")
----@type async fun(url: string, opts: weft.http.RequestOptions?): weft.http.Response
-M.patch = one("PATCH")
----@type async fun(url: string, opts: weft.http.RequestOptions?): weft.http.Response
-M.delete = one("DELETE")
----@type async fun(url: string, opts: weft.http.RequestOptions?): weft.http.Response
-M.head = one("HEAD")
----@type async fun(url: string, opts: weft.http.RequestOptions?): weft.http.Response
-M.options = one("OPTIONS")
+---`weft.http.request("POST", url, opts)`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function M.post(url, opts)
+  return M.request("POST", url, opts)
+end
+
+---`weft.http.request("PUT", url, opts)`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function M.put(url, opts)
+  return M.request("PUT", url, opts)
+end
+
+---`weft.http.request("PATCH", url, opts)`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function M.patch(url, opts)
+  return M.request("PATCH", url, opts)
+end
+
+---`weft.http.request("DELETE", url, opts)`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function M.delete(url, opts)
+  return M.request("DELETE", url, opts)
+end
+
+---`weft.http.request("HEAD", url, opts)`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function M.head(url, opts)
+  return M.request("HEAD", url, opts)
+end
+
+---`weft.http.request("OPTIONS", url, opts)`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function M.options(url, opts)
+  return M.request("OPTIONS", url, opts)
+end
 
 return M

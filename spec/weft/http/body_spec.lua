@@ -180,6 +180,8 @@ describe("the body of a request", function()
       setmetatable({}, {}) }) do
       support.raises({ "type", "invalid_body" }, body.prepare, { data = data })
     end
+    local e = support.raises("type", body.prepare, { data = io.stdout })
+    assert.truthy(e.message:find("http.file(path)", 1, true))
     support.raises("type", body.prepare, { data = { 1, 2 } })
     support.raises("type", body.prepare, { data = { a = coroutine.create(print) } })
   end))

@@ -149,6 +149,41 @@ describe("a connection", function()
     end)
   end))
 
+  it("is not used again when the request said so", support.run(function()
+    for value, can in pairs { close = false, ["x, Close"] = false, ["keep-alive"] = true,
+      closed = true } do
+      http.with(function(conn, peer)
+        http.answer(peer, false, raw.response("ok"))
+        conn:exchange(http.request("GET", nil, { fields = fields.new { Host = "h",
+          Connection = value } }))
+        assert.equal(can, conn:is_reusable())
+      end)
+    end
+  end))
+
+  it("does not take for an answer what came before the request", support.run(function()
+    http.with(function(conn, peer)
+      http.answer(peer, false, raw.response("ok"))
+      conn:exchange(GET)
+      peer:write(raw.response("forged"))
+      assert.is_false(conn:is_alive())
+      local e = support.raises("protocol", conn.exchange, conn, GET)
+      assert.equal("send", e.phase)
+      assert.is_false(conn.has_response_begun)
+      assert.equal("closed", conn.state)
+    end)
+  end))
+
+  it("takes limits that nothing reaches for none", support.run(function()
+    http.with(function(conn, peer)
+      http.answer(peer, false, raw.response("ok"))
+      assert.equal("ok", conn:exchange(GET, { max_body_size = math.huge }).body)
+      support.raises("type", conn.exchange, conn, http.request("PUT", function() end,
+        { length = math.huge }))
+      assert.equal("idle", conn.state)
+    end, { limits = { max_line_size = math.huge, max_fields = 2 ^ 60 } })
+  end))
+
   it("is not used again when something came behind the response", support.run(function()
     http.with(function(conn, peer)
       http.answer(peer, false, raw.response("ok") .. "x")

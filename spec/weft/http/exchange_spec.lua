@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.exchange: middlewares, and in which order everything around a request happens.
+-- Where the network matters, it is spec.http_raw's.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"
@@ -134,7 +135,7 @@ describe("cancelled at any wait", function()
             stream:write("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n")
           else
             stream:write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc")
-            weft.sleep(0.01)
+            weft.sleep(0)
             stream:write("def")
           end
         end

@@ -4,38 +4,15 @@
 --
 -- Owns: nothing.
 
+local fields = require "weft.http.fields"
 local urls = require "weft.url"
 
 local M = {}
 
-local Fields = {}
-Fields.__index = Fields
-
-function Fields:getall(name)
-  return self[name:lower()] or {}
-end
-
-function Fields:get(name)
-  return self:getall(name)[1]
-end
-
-function Fields:set(name, value)
-  self[name:lower()] = { value }
-end
-
----Header fields: names map to values or lists of them.
-function M.fields(values)
-  local fields = setmetatable({}, Fields)
-  for name, value in pairs(values or {}) do
-    fields[name:lower()] = type(value) == "table" and value or { value }
-  end
-  return fields
-end
-
 ---A request that is about to be sent.
 function M.request(method, url, body)
   return { method = method, url = urls.parse(url),
-    message = { fields = M.fields(), body = body } }
+    message = { fields = fields.new(), body = body } }
 end
 
 ---What a request says of who sends it.
@@ -45,7 +22,7 @@ end
 
 ---The head of a response.
 function M.head(status, values)
-  return { status = status, fields = M.fields(values) }
+  return { status = status, fields = fields.new(values) }
 end
 
 return M

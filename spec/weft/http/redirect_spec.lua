@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.redirect: which redirects are followed, by which method, and what goes along.
+-- The spec answers the requests itself: spec.http_fake.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"

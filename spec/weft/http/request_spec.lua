@@ -315,8 +315,8 @@ describe("a proxy", function()
     local proxy = session:get(SITE)._request.proxy
     assert.same({ "proxy", "Basic dTpw", "b" }, { proxy.url.hostname, proxy.auth,
       proxy.headers.a })
-    proxy = session:get(SITE, { proxy = "socks5h://other:1", proxy_auth = http.basic_auth("a", "b") })
-      ._request.proxy
+    proxy = session:get(SITE, { proxy = "socks5h://other:1",
+      proxy_auth = http.basic_auth("a", "b") })._request.proxy
     assert.same({ "socks5h", "Basic YTpi" }, { proxy.url.scheme, proxy.auth })
     assert.is_nil(session:get(SITE, { proxy = false })._request.proxy)
   end))

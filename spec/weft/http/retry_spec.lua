@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.retry: which failures are tried again, how often and when.
+-- The spec answers the requests itself: spec.http_fake.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- weft.http.session: options, shortcuts, closing, the session of a loop.
+-- The spec answers the requests itself: spec.http_fake.
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"
@@ -195,34 +196,5 @@ describe("one request", function()
     end)
     loop:close()
     assert.is_true(session.closed)
-  end))
-end)
-
-describe("what nobody closed", function()
-  it("is closed when it is collected", run(function()
-    local closed = 0
-    local transport = { send = print, statistics = function() return {} end,
-      close = function() closed = closed + 1 end }
-    local guard = require "weft.http.guard"
-    local reported
-    local loop = weft.get_running_loop()
-    loop:set_debug(true)
-    loop:set_exception_handler(function(_, context) reported = context.message end)
-    do
-      local one = guard.new(transport)
-      assert.is_table(one)
-    end
-    for _ = 1, 3 do
-      collectgarbage()
-      weft.sleep(0)
-    end
-    assert.equal(1, closed)
-    assert.truthy(reported:find("unclosed client session", 1, true))
-    local other = guard.new(transport)
-    guard.disarm(other)
-    other = nil -- luacheck: ignore 311
-    collectgarbage()
-    weft.sleep(0)
-    assert.equal(1, closed)
   end))
 end)
