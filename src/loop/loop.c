@@ -50,7 +50,9 @@ static int open_timer(struct weft_loop *loop, struct weft_box *box) {
 static void open_home(struct weft_loop *loop, lua_State *L, int first) {
   int self = lua_gettop(L), i;
   luaL_checkstack(L, WEFT_HOME_SIZE + 6, NULL);
-  loop->home = lua_newthread(L); /* self home */
+  loop->home = lua_newthread(L);    /* self home */
+  loop->nursery = lua_newthread(L); /* self home nursery */
+  luaL_checkstack(loop->nursery, LUA_MINSTACK, NULL);
   luaL_checkstack(loop->home, WEFT_HOME_SIZE + LUA_MINSTACK, NULL);
   lua_newtable(L); /* anchors */
   lua_newtable(L); /* root */
@@ -58,6 +60,8 @@ static void open_home(struct weft_loop *loop, lua_State *L, int first) {
   lua_setfield(L, -2, "loop");
   lua_pushvalue(L, self + 1);
   lua_setfield(L, -2, "home");
+  lua_pushvalue(L, self + 2);
+  lua_setfield(L, -2, "nursery");
   lua_pushvalue(L, -1);
   weft_lua_settable_of(L, self);
   for (i = 0; i <= WEFT_HOME_ERROR - WEFT_HOME_GATE; i++)
@@ -367,12 +371,11 @@ int weft_loop_run(struct weft_loop *loop, lua_State *L,
 /* --- telling the host ---------------------------------------------------- */
 
 void weft_loop_notify(struct weft_loop *loop) {
-  lua_State *home = loop->home;
   if (loop->in_turn || loop->in_wakeup || !loop->has_wakeup)
     return;
   loop->in_wakeup = 1;
-  lua_pushliteral(home, "wakeup");
-  weft_loop_report(loop, home, 1);
+  lua_pushliteral(loop->nursery, "wakeup");
+  weft_loop_report(loop, loop->nursery, 1);
   loop->in_wakeup = 0;
 }
 

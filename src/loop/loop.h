@@ -30,6 +30,7 @@ struct weft_loop {
   uv_loop_t uv;
   struct weft_vm *vm;
   lua_State *home;
+  lua_State *nursery; /* where new threads are made: see store.c */
   struct weft_list ready, batch;
   struct weft_timers timers;
   struct weft_box timer_box;

@@ -136,8 +136,11 @@ struct weft_thread weft_loop_take_thread(struct weft_loop *loop, lua_State *L) {
   thread.slot = weft_loop_take_slot(loop, L);
   if (thread.slot == 0)
     return thread;
-  /* From `home`, whose host data (OpenResty's request) is not some request's */
-  thread.co = lua_newthread(loop->home);
+  /* Not from L, whose host data (OpenResty's) may be some request's; and not
+   * from `home`: the collector calls finalizers on the stack of the thread that
+   * allocates, where home's values would not be found by their places. */
+  thread.co = lua_newthread(loop->nursery);
+  lua_xmove(loop->nursery, loop->home, 1);
   lua_rawseti(loop->home, WEFT_HOME_ANCHORS, (int)thread.slot);
   return thread;
 }
