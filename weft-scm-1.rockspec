@@ -12,7 +12,7 @@ source = {
   url = "git+file://.", -- only for `luarocks make`, which does not fetch it
 }
 description = {
-  summary = "asyncio for Lua, on libuv",
+  summary = "asyncio and an HTTP client for Lua, on libuv",
   license = "MIT",
 }
 dependencies = {

@@ -80,6 +80,7 @@ group_test() {
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
   need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" &&
     lua5.4 -e "require [[cjson]]"'
+  need python3-aiohttp    "aiohttp"    /usr/bin/python3 -c 'import aiohttp'
   need apache2-bin        "Apache"     test -x /usr/sbin/apache2
   need gunicorn           "gunicorn"   test -x /usr/bin/gunicorn
   need python3-httpbin    "httpbin"    /usr/bin/python3 -c 'import httpbin'

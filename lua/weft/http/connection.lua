@@ -24,6 +24,7 @@ local h1_read_ready = core.h1_read_ready
 local M = {}
 
 ---One HTTP/1 connection of a client. Made by `connection.new`, which gives it its stream.
+---@private
 ---@class weft.http.Connection
 ---@field state "idle"|"active"|"closed"
 ---@field bytes_sent integer in all exchanges; kept up at the end of each

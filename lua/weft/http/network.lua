@@ -20,6 +20,7 @@ local proxies = require "weft.http.proxy"
 local timeouts = require "weft.http.timeouts"
 
 ---What sends requests. Made by `network.new`.
+---@private
 ---@class weft.http.Network
 local Network = {}
 Network.__index = Network

@@ -39,8 +39,7 @@ local EXCERPT = 200
 ---@field real_url string the same with the fragment
 ---@field history weft.http.Response[] the redirects that led here, in order
 ---@field cookies table<string, weft.http.Cookie> that this response sets
----@field content_type string in lower case, without parameters; "application/octet-stream" if the
----server says nothing
+---@field content_type string in lower case, without parameters; or "application/octet-stream"
 ---@field charset string? that Content-Type names, in lower case
 ---@field content_length integer? what the server says
 ---@field links table<string, weft.http.Link> of the Link fields, by `rel`
@@ -405,17 +404,23 @@ end
 
 --- files and statuses -----------------------------------------------------------------------
 
----Writes the body into a file, which has its name only when it is whole; see `download`. Options:
----`fsync`; `perms`, the file's permissions; `on_progress`, called as `fn(size, total)` after each
----piece; `resume`: what comes before a failure is kept beside the file (`PATH.part`) and gone on
----with by the next call, or at once where the request has a `retry`, if the server says that it
----is still the same (`ETag`, `Last-Modified`).
+---Options of `response:save`.
+---@class weft.http.SaveOptions
+---@field resume boolean? keep what came before a failure, and go on with it; default false
+---@field on_progress fun(size: integer, total: integer?)? called after each piece, with bytes
+---@field fsync boolean? wait until all is on the disk; default false
+---@field perms integer? the file's permissions
+local SaveOptions = {} -- luacheck: ignore 211
+
+---Writes the body into a file, which has its name only when it is whole. With `resume`, what comes
+---before a failure is kept beside the file (`PATH.part`) and gone on with by the next call, or at
+---once where the request has a `retry`, if the server says that it is still the same (`ETag`,
+---`Last-Modified`).
 ---
 ---Raises as `read`, but for `limit`; `os`.
 ---@async
 ---@param path string
----@param opts {fsync: boolean?, perms: integer?, on_progress: fun(size: integer, total: integer?)?,
----  resume: boolean?}?
+---@param opts weft.http.SaveOptions?
 ---@return integer size of the file
 function Response:save(path, opts)
   if self._state == "streaming" then
@@ -437,8 +442,11 @@ local function excerpt_of(self)
   return (text:gsub("%s+", " ")) .. (#bytes > EXCERPT and "…" or "")
 end
 
+---Makes an error of a status of 400 or more; the connection is given back then. Other responses
+---it returns.
+---
 ---Raises `http`, with `status`, `url`, `method`, `headers` and, if it was short and there, a
----bit of the body in `excerpt`, for a status of 400 or more; the connection is given back then.
+---bit of the body in `excerpt`.
 ---@return weft.http.Response self
 function Response:raise_for_status()
   if self.status < 400 then
