@@ -55,9 +55,6 @@ local function now()
 end
 
 local function enter(when)
-  if not core.in_task() then
-    await._checkpoint()
-  end
   local scope
   if spares > 0 then
     scope, spare[spares] = spare[spares], nil

@@ -478,7 +478,7 @@ function M.new(request, head, body)
       body, bytes = nil, ""
     end
   end
-  local at = core.loop_time(core.running_loop())
+  local at = core.task_time()
   if request.is_shared and bytes then -- the usual case, in a table half the size
     return setmetatable({ status = head.status, headers = head.fields, _head = head,
       _bytes = bytes, _request = request, _at = at, _state = false, _has_ended = true }, Class)

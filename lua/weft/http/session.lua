@@ -188,12 +188,13 @@ end
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
 function Session:request(method, url, opts)
+  local now = core.task_time()
   if self.closed then
     errors.raise("closed", "the session is closed")
-  elseif not core.in_task() then
+  elseif not now then
     errors.raise("state", "requests can be made in tasks only: see weft.run")
   end
-  return exchange.run(self, quick.new(self, method, url, opts))
+  return exchange.run(self, quick.new(self, method, url, opts), now)
 end
 
 ---Asks for what is at a URL: `session:request` with the method GET.
