@@ -18,9 +18,9 @@ LUA_FLAGS in the environment goes to weft's interpreter: LUA_FLAGS=-joff.]]
 local DEFAULT_ROUNDS = 5
 local TIME_LIMIT = 600 -- seconds for one program; then it counts as failed
 
-local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
-
 local here = os.getenv "WEFT_BENCH_DIR" or "bench"
+local common = dofile(here .. "/common.lua")
+local quoted, capture = common.quoted, common.capture
 local out = os.getenv "WEFT_BENCH_OUT" or "build/bench"
 local weft_lua = (os.getenv "LUA" or "luajit") .. " " .. (os.getenv "LUA_FLAGS" or "")
 local peer_lua = "env -u LUA_PATH -u LUA_CPATH luajit"
@@ -108,19 +108,6 @@ local function die(message)
   os.exit(2)
 end
 
--- Takes the programs named in `list` out of all, in the order of the columns.
-local function chosen_programs(list)
-  if not list then return programs end
-  local wanted, result = {}, {}
-  for name in list:gmatch "[^,]+" do wanted[name] = true end
-  for _, p in ipairs(programs) do
-    if wanted[p.name] then table.insert(result, p) end
-    wanted[p.name] = nil
-  end
-  if next(wanted) then die("no program '" .. next(wanted) .. "'") end
-  return result
-end
-
 local function parse(args)
   local options, chosen, only = { rounds = DEFAULT_ROUNDS, scale = "1", operations = {} }, {}, nil
   local i = 1
@@ -152,22 +139,13 @@ local function parse(args)
   for _, name in ipairs(order) do
     if chosen[name] or not next(chosen) then table.insert(options.operations, name) end
   end
-  options.programs = chosen_programs(only)
+  local unknown
+  options.programs, unknown = common.chosen_programs(programs, only)
+  if unknown then die("no program '" .. unknown .. "'") end
   return options
 end
 
 -- ---- measuring ----
-
-local function capture(command)
-  local f = assert(io.popen(command))
-  local text = f:read "*a"
-  f:close()
-  return (text:gsub("%s+$", ""))
-end
-
-local function succeeds(command)
-  return capture(command .. " >/dev/null 2>&1 && echo yes") == "yes"
-end
 
 -- Runs one operation of one program; the fields that it printed, or nil and why not.
 local function measure(program, operation, scale)
@@ -216,89 +194,16 @@ end
 
 -- ---- the table ----
 
-local function median(list)
-  table.sort(list)
-  local n = #list
-  return n > 0 and (list[math.floor((n + 1) / 2)] + list[math.floor(n / 2) + 1]) / 2 or nil
-end
-
--- One cell: the median, and in brackets the median of weft divided by it.
-local function cell(row, results, program, rounds)
-  local values, ratios, weft = {}, {}, results.weft or {}
-  for round = 1, rounds do
-    local fields = results[program][round]
-    if fields then
-      local v = row[5](fields)
-      table.insert(values, v)
-      if weft[round] and program ~= "weft" and not row.no_ratio and v > 0 then
-        table.insert(ratios, row[5](weft[round]) / v)
-      end
-    end
-  end
-  local value, ratio = median(values), median(ratios)
-  if not value then return "n/a" end
-  return row[4]:format(value) .. (ratio and (" (%.2f)"):format(ratio) or "")
-end
-
-local function width(text) return select(2, text:gsub("[^\128-\191]", "")) end
-
--- The first two columns stand to the left, figures to the right.
-local function print_table(rows, markdown)
-  local widths, rule = {}, {}
-  for _, row in ipairs(rows) do
-    for i, text in ipairs(row) do widths[i] = math.max(widths[i] or 3, width(text)) end
-  end
-  local function print_row(cells)
-    if markdown then
-      print("| " .. table.concat(cells, " | ") .. " |")
-    else
-      print((table.concat(cells, "  "):gsub("%s+$", "")))
-    end
-  end
-  for r, row in ipairs(rows) do
-    local cells = {}
-    for i, text in ipairs(row) do
-      local pad = (" "):rep(widths[i] - width(text))
-      cells[i] = i <= 2 and text .. pad or pad .. text
-      rule[i] = ("-"):rep(widths[i] - 1) .. (i <= 2 and "-" or ":")
-    end
-    print_row(cells)
-    if markdown and r == 1 then print_row(rule) end
-  end
-end
-
-local function machine(options)
-  local cpu = capture "sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"
-  local parts = {
-    capture "nproc" .. " × " .. (cpu ~= "" and cpu or capture "uname -m"),
-    capture "uname -sr",
-    capture '. /etc/os-release && echo "$PRETTY_NAME"',
-    capture(weft_lua .. " -v 2>&1 | cut -d' ' -f1,2"),
-    "libuv " .. capture "pkg-config --modversion libuv",
-  }
-  for _, p in ipairs(options.programs) do
-    if p.version and not p.missing then table.insert(parts, capture(p.version)) end
-  end
-  return table.concat(parts, ", ")
-end
-
 local function print_head(options)
-  if not options.markdown then return print(machine(options)) end
-  print("Machine: " .. machine(options) .. ".\n")
+  if not options.markdown then return print(common.machine(weft_lua, options.programs)) end
+  print("Machine: " .. common.machine(weft_lua, options.programs) .. ".\n")
   print("Command: `bench/run.sh " .. table.concat(arg, " ") .. "`, " .. os.date "%Y-%m-%d" .. ".\n")
-end
-
-local function print_notes(notes)
-  local sorted = {}
-  for note in pairs(notes) do table.insert(sorted, note) end
-  table.sort(sorted)
-  if #sorted > 0 then print("\n" .. table.concat(sorted, "\n")) end
 end
 
 local function main()
   local options, notes, head = parse(arg), {}, { "operation", "unit", "target" }
   for _, p in ipairs(options.programs) do
-    p.missing = not succeeds(p.probe)
+    p.missing = not common.succeeds(p.probe)
     if p.missing then notes[("%s: n/a, needs %s"):format(p.name, p.needs)] = true end
     table.insert(head, p.name)
   end
@@ -308,14 +213,14 @@ local function main()
     for _, row in ipairs(operations[name]) do
       local cells = { row[1], row[2], row[3] }
       for _, p in ipairs(options.programs) do
-        table.insert(cells, cell(row, results, p.name, options.rounds))
+        table.insert(cells, common.cell(row, results, p.name, options.rounds))
       end
       table.insert(rows, cells)
     end
   end
   print_head(options)
-  print_table(rows, options.markdown)
-  print_notes(notes)
+  common.print_table(rows, options.markdown)
+  common.print_notes(notes)
 end
 
 main()

@@ -117,6 +117,9 @@ group_bench() {
   need python3-uvloop     "uvloop"            python3 -c 'import uvloop'
   need lua-cqueues        "cqueues"           luajit -e 'require "cqueues"'
   need golang-go          "Go"                have go
+  need wrk                "wrk"               have wrk
+  need python3-aiohttp    "aiohttp"           python3 -c 'import aiohttp'
+  need lua-http           "lua-http"          luajit -e 'require "http.request"'
 }
 
 as_root() {

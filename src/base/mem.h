@@ -11,7 +11,8 @@
 
 #include <stddef.h>
 
-#define WEFT_BLOCK ((size_t)64 * 1024) /* what one read can fill */
+/* What one read can fill: 64 KiB of a body, with its head. */
+#define WEFT_BLOCK ((size_t)68 * 1024)
 #define WEFT_SPARE_MAX 64 /* blocks kept: what a busy turn has at once */
 
 struct weft_mem {

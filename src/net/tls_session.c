@@ -11,9 +11,9 @@
 
 #include "net/tls_internal.h"
 
-#define SESSIONS 256 /* a crawler's hosts of the last minutes; 1 MB or so */
+#define SESSIONS 512 /* a crawler's hosts of the last minutes; 2 MB or so */
 #define SESSIONS_EACH \
-  4 /* connections to one host at a time; 1.3 gives 2 each */
+  100 /* connections to one host at a time: weft.http's usual limit */
 
 struct session {
   struct weft_list link;

@@ -83,6 +83,11 @@ local KEPT = {
 }
 
 local MADE = {
+  -- These four are fields of responses that share no request's message.
+  reason = function(self) return self._head.reason end,
+  version = function(self) return self._head.version end,
+  method = function(self) return self._request.method end,
+  _address = function(self) return self._request.address end,
   url = function(self) return self._address.href end,
   real_url = function(self) return self._address.real_href end,
   ok = function(self) return self.status < 400 end,
@@ -448,7 +453,7 @@ function Response:raise_for_status()
     return self
   end
   local excerpt = excerpt_of(self)
-  if self._state == nil then
+  if not self._state then
     self:release()
   end
   errors.raise("http", ("%d%s for %s %s%s"):format(self.status,
@@ -473,10 +478,15 @@ function M.new(request, head, body)
       body, bytes = nil, ""
     end
   end
+  local at = core.task_time()
+  if request.is_shared and bytes then -- the usual case, in a table half the size
+    return setmetatable({ status = head.status, headers = head.fields, _head = head,
+      _bytes = bytes, _request = request, _at = at, _state = false, _has_ended = true }, Class)
+  end
   local self = setmetatable({ status = head.status, reason = head.reason, version = head.version,
     headers = head.fields, method = request.method, _head = head, _body = body, _bytes = bytes,
     _request = request, _address = request.address,
-    _at = core.loop_time(core.running_loop()) }, Class)
+    _at = at }, Class)
   if request.history then
     self.history = request.history
   end

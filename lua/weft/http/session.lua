@@ -16,8 +16,8 @@ local loops = require "weft.loop"
 local netrc = require "weft.http.netrc"
 local network = require "weft.http.network"
 local options = require "weft.options"
+local quick = require "weft.http.quick"
 local requestfields = require "weft.http.requestfields"
-local requests = require "weft.http.request"
 local settings = require "weft.http.settings"
 local transports = require "weft.http.transport"
 local weft = require "weft"
@@ -170,6 +170,7 @@ function M.session(opts)
   end
   self._transport = made.transport and transports.of(made.transport, connect) or connect()
   self._guard = guard.new(self._transport)
+  self._quick = quick.of(self)
   return self
 end
 
@@ -187,12 +188,13 @@ end
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
 function Session:request(method, url, opts)
+  local now = core.task_time()
   if self.closed then
     errors.raise("closed", "the session is closed")
-  elseif not core.in_task() then
+  elseif not now then
     errors.raise("state", "requests can be made in tasks only: see weft.run")
   end
-  return exchange.run(self, requests.new(self, method, url, opts))
+  return exchange.run(self, quick.new(self, method, url, opts), now)
 end
 
 ---Asks for what is at a URL: `session:request` with the method GET.
