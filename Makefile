@@ -35,7 +35,7 @@ LUA_PC ?= $(VM)
 FLAVOUR ?=
 
 # Optional libraries to do without, though they are installed:
-# WITHOUT='cares idn2 psl brotli zstd'.
+# WITHOUT='cares idn2 psl brotli zstd xml2'.
 WITHOUT ?=
 SPACE := $() $()
 BUILD := build/$(VM)$(FLAVOUR:%=-%)$(subst $(SPACE),,$(WITHOUT:%=-without-%))
@@ -109,6 +109,15 @@ BROTLI_PC = $(eval BROTLI_PC := $$(if $$(filter brotli,$$(WITHOUT)),,$$(shell \
 ZSTD_PC = $(eval ZSTD_PC := $$(if $$(filter zstd,$$(WITHOUT)),,$$(shell \
   $(PKG_CONFIG) --exists libzstd && echo libzstd)))$(ZSTD_PC)
 
+# Documents are a module of their own, so that no other needs libxml2. Before
+# 2.9.11 it recursed into trees.
+XML2_PC = $(eval XML2_PC := $$(if $$(filter xml2,$$(WITHOUT)),,$$(shell \
+  $(PKG_CONFIG) --exists "libxml-2.0 >= 2.9.11" && echo libxml-2.0)))$(XML2_PC)
+XML2_CFLAGS = $(eval XML2_CFLAGS := \
+  $$(shell $(PKG_CONFIG) --cflags $(XML2_PC)))$(XML2_CFLAGS)
+XML2_LIBS = $(eval XML2_LIBS := \
+  $$(shell $(PKG_CONFIG) --libs $(XML2_PC)))$(XML2_LIBS)
+
 WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
   -Isrc $(LUA_CFLAGS) $(LIBS_CFLAGS) $(LLHTTP_CFLAGS) \
   $(if $(CARES_PC),-DWEFT_WITH_CARES) $(if $(IDN2_PC),-DWEFT_WITH_IDN2) \
@@ -116,10 +125,14 @@ WEFT_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
   $(if $(ZSTD_PC),-DWEFT_WITH_ZSTD) $(CFLAGS) $(FLAGS_$(FLAVOUR))
 
 # Programs of their own (fuzz targets, *_main.c) are not part of the module.
-SOURCES := $(sort $(filter-out src/fuzz/% %_main.c,$(wildcard src/*/*.c)))
+SOURCES := $(sort $(filter-out src/fuzz/% src/html/% %_main.c,\
+  $(wildcard src/*/*.c)))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o) \
   $(patsubst %.c,$(BUILD)/obj/llhttp/%.o,$(notdir $(LLHTTP_SOURCES)))
 MODULE := $(BUILD)/weft/core.so
+HTML_SOURCES := $(sort $(wildcard src/html/*.c))
+HTML_OBJECTS := $(HTML_SOURCES:src/%.c=$(BUILD)/obj/%.o)
+HTML_MODULE := $(BUILD)/weft/html_core.so
 LUA_FILES = $(shell find lua -name '*.lua')
 
 # V=1 shows the commands.
@@ -130,21 +143,40 @@ MAKEFLAGS += --no-print-directory
 
 # Targets with packages to install come in two steps, the second in a make of
 # its own: with -j the compiler would not wait for apt.
-.PHONY: build module objects
+.PHONY: build module objects html-module html-objects
 build: deps-build ## build the module (the default)
 	@$(MAKE) module
 
-module: $(MODULE)
+module: $(MODULE) html-module
 	@:
 
-objects: $(OBJECTS)
+objects: $(OBJECTS) html-objects
 	@:
+
+# In a make of their own: only then is it asked whether there is libxml2.
+html-module:
+	@$(if $(XML2_PC),$(MAKE) $(HTML_MODULE),rm -f $(HTML_MODULE))
+
+html-objects:
+	@$(if $(XML2_PC),$(MAKE) $(HTML_OBJECTS),:)
 
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(SHARED) $(CFLAGS) $(LDFLAGS) $(LINK_$(FLAVOUR)) -o $@.new $^ $(LIBS)
 	$(Q)mv $@.new $@
+
+$(HTML_MODULE): $(HTML_OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(SHARED) $(CFLAGS) $(LDFLAGS) $(LINK_$(FLAVOUR)) -pthread \
+	  -o $@.new $^ $(XML2_LIBS)
+	$(Q)mv $@.new $@
+
+$(BUILD)/obj/html/%.o: src/html/%.c Makefile | libraries
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(WEFT_CFLAGS) $(XML2_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/%.o: src/%.c Makefile | libraries
 	@mkdir -p $(@D)
@@ -156,7 +188,7 @@ $(BUILD)/obj/llhttp/%.o: $(LLHTTP_PREFIX)/share/llhttp/%.c Makefile | libraries
 	@echo "  CC    $@"
 	$(Q)$(CC) $(WEFT_CFLAGS) -w -MMD -c -o $@ $<
 
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(HTML_OBJECTS:.o=.d)
 
 # What a C program of the specs needs beside weft's sources to compile them.
 .PHONY: llhttp
@@ -177,6 +209,8 @@ libraries:
 	  "libuv's threads, a few at a time" >&2)
 	@$(if $(IDN2_PC),:,echo "weft: without libidn2: URLs have hosts in ASCII" \
 	  "only" >&2)
+	@$(if $(XML2_PC),:,echo "weft: without libxml2: no documents" \
+	  "(weft.html)" >&2)
 
 # ---- What must be installed -----------------------------------------------
 
@@ -281,7 +315,7 @@ check-c:
 	  $(MAKE) objects LUA=$$lua CC=$$cc FLAVOUR=werror-$$cc; \
 	done; done
 	@$(MAKE) objects CC=gcc FLAVOUR=werror-gcc \
-	  WITHOUT='cares idn2 psl brotli zstd'
+	  WITHOUT='cares idn2 psl brotli zstd xml2'
 
 C_FILES = $(shell find src spec/fuzz -name '*.[ch]' 2>/dev/null)
 check-format:
@@ -289,8 +323,12 @@ check-format:
 
 # Inside a host's process, any other exported name could clash with its own.
 check-exports: build
-	@nm -D --defined-only $(MODULE) | awk '$$3 != "luaopen_weft_core" \
-	  { print "$(MODULE) exports " $$3; bad = 1 } END { exit bad }'
+	@set -e; for name in $(basename $(notdir $(wildcard $(MODULE) \
+	  $(HTML_MODULE)))); do \
+	  nm -D --defined-only $(BUILD)/weft/$$name.so | awk -v name=$$name \
+	    '$$3 != "luaopen_weft_" name \
+	    { print name ".so exports " $$3; bad = 1 } END { exit bad }'; \
+	done
 
 # What is generated from the sources must be what `make docs` generates.
 GENERATED := docs lua/weft/_meta
@@ -339,7 +377,8 @@ install: module ## install below PREFIX (/usr/local), DESTDIR before it
 	  mkdir -p "$$(dirname "$$to")"; install -m 644 "$$f" "$$to"; \
 	done
 	$(Q)mkdir -p "$(DESTDIR)$(INST_LIBDIR)/weft"
-	$(Q)install -m 755 $(MODULE) "$(DESTDIR)$(INST_LIBDIR)/weft/core.so"
+	$(Q)install -m 755 $(wildcard $(MODULE) $(HTML_MODULE)) \
+	  "$(DESTDIR)$(INST_LIBDIR)/weft"
 
 clean: ## remove what was built
 	rm -rf build

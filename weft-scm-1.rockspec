@@ -4,7 +4,7 @@
 -- (libllhttp, else the sources of node-llhttp) and, where pkg-config finds them,
 -- c-ares (libc-ares-dev; without it, names are looked up a few at a time), libidn2
 -- (without it, URLs have hosts in ASCII only), libpsl (public suffixes), brotli and
--- zstd (content codings).
+-- zstd (content codings), libxml2 (weft.html, a module of its own).
 rockspec_format = "3.0"
 package = "weft"
 version = "scm-1"
@@ -12,7 +12,7 @@ source = {
   url = "git+file://.", -- only for `luarocks make`, which does not fetch it
 }
 description = {
-  summary = "asyncio for Lua, on libuv",
+  summary = "asyncio and an HTTP client for Lua, on libuv",
   license = "MIT",
 }
 dependencies = {

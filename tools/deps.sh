@@ -66,11 +66,14 @@ group_build() {
     pkg-config --exists libzstd
   need libpsl-dev         "libpsl (optional), with its headers" \
     pkg-config --exists libpsl
+  need libxml2-dev        "libxml2 (optional), with its headers" \
+    pkg-config --exists "libxml-2.0 >= 2.9.11"
 }
 
 # busted is loaded by the interpreter under test, so each of them must find it.
 # The specs make their certificates with the openssl command. The servers and
-# proxies are for the specs of the HTTP client, which run them on their own.
+# proxies are for the specs of the HTTP client, which run them on their own;
+# those of documents compare with Debian's Python, on other packages' pages.
 group_test() {
   need openssl "the openssl command" have openssl
   need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
@@ -80,6 +83,7 @@ group_test() {
     luajit -e "require [[busted.core]]" && lua5.4 -e "require [[busted.core]]"'
   need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" &&
     lua5.4 -e "require [[cjson]]"'
+  need python3-aiohttp    "aiohttp"    /usr/bin/python3 -c 'import aiohttp'
   need apache2-bin        "Apache"     test -x /usr/sbin/apache2
   need gunicorn           "gunicorn"   test -x /usr/bin/gunicorn
   need python3-httpbin    "httpbin"    /usr/bin/python3 -c 'import httpbin'
@@ -87,6 +91,12 @@ group_test() {
   need squid              "squid"      test -x /usr/sbin/squid
   need microsocks         "microsocks" test -x /usr/bin/microsocks
   need dante-server       "dante"      test -x /usr/sbin/danted
+  need "python3-lxml python3-cssselect python3-parsel" \
+    "lxml, cssselect and parsel" \
+    /usr/bin/python3 -c 'import lxml, cssselect, parsel'
+  need postgresql-doc-15 "PostgreSQL's pages" \
+    test -d /usr/share/doc/postgresql-doc-15/html
+  need apache2-doc "Apache's pages" test -d /usr/share/doc/apache2-doc/manual
 }
 
 group_check() {

@@ -7,11 +7,11 @@
 --
 -- A local table under `---@class NAME` gives its functions to that class; a class whose
 -- table the file returns is a module. Names that begin with `_` and blocks with ---@private
--- are left out. `M.name = value` is a function with the parameters of its ---@param lines.
--- A `__call` with a block tells how an object is called. A paragraph that begins with
--- "Raises" tells the kinds of errors; what waits (---@async) must have one. A plain number has
--- a text, which tells its unit, or is called `seconds`. Which page has what, and the prose
--- above it, is in docs/pages.lua.
+-- are left out, and with such a class its members. `M.name = value` is a function with the
+-- parameters of its ---@param lines. A `__call` with a block tells how an object is called. A
+-- paragraph that begins with "Raises" tells the kinds of errors; what waits (---@async) must
+-- have one. A plain number has a text, which tells its unit, or is called `seconds`. Which page
+-- has what, and the prose above it, is in docs/pages.lua.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or ""
 local sources = dofile(here .. "docs/sources.lua")

@@ -18,8 +18,10 @@ layers.c = {
   loop = { layers = { "base" }, libraries = { "uv", "lua" } },
   bind = {
     layers = { "base", "proto", "net", "loop" },
-    libraries = { "uv", "lua", "sockets", "xml", "psl", "idn2" },
+    libraries = { "uv", "lua", "sockets", "psl", "idn2" },
   },
+  -- A module of its own; of the loop it has compat.h alone.
+  html = { layers = { "loop" }, libraries = { "lua", "xml" } },
 }
 
 -- Files (patterns of the path below src/) that may include a library which
@@ -67,7 +69,7 @@ end
 -- require those of lower ranks. `name.*` is a package: name and all below it,
 -- whose modules may require each other. The most specific entry counts.
 layers.lua = {
-  { "weft.core" }, -- the C module
+  { "weft.core", "weft.html_core" }, -- the C modules
   { "weft.peek" },
   { "weft.error" },
   { "weft.options" },

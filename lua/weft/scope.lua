@@ -14,6 +14,18 @@ local M = {}
 
 local TIMED_OUT = "timed out after %g s"
 
+-- Scopes that were left, to be used again: each has a finalizer, which is most of what it costs.
+local SPARE_MAX = 64
+local spare, spares = {}, 0
+
+-- Nobody has the scope any more.
+local function keep(scope)
+  if spares < SPARE_MAX then
+    spares = spares + 1
+    spare[spares] = scope
+  end
+end
+
 local function is_of(e, scope)
   return errors.is_error(e, "cancelled") and e._scope ~= nil and core.scope_is(scope, e._scope)
 end
@@ -23,6 +35,7 @@ end
 local function leave(scope, message, ok, ...)
   local expired = core.scope_leave(scope)
   if ok then
+    keep(scope)
     return ...
   end
   local e = ...
@@ -42,10 +55,12 @@ local function now()
 end
 
 local function enter(when)
-  if not core.in_task() then
-    await._checkpoint()
+  local scope
+  if spares > 0 then
+    scope, spare[spares] = spare[spares], nil
+    spares = spares - 1
   end
-  return core.scope(when)
+  return core.scope(when, false, scope)
 end
 
 ---Calls `fn(...)` and returns its results, unless `seconds` pass first: then the wait that
@@ -90,6 +105,7 @@ end
 local function leave_as(scope, expired, a, b, c, ok, ...)
   local is_expired = core.scope_leave(scope)
   if ok then
+    keep(scope)
     return ...
   end
   local e = ...

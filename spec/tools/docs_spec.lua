@@ -77,6 +77,11 @@ describe("an annotation block", function()
     assert.same({ "---A.", "---@async" }, block.raw)
   end)
 
+  it("keeps four spaces at the beginning of a line, which are code", function()
+    assert.same({ "Text", "    a()\n    b()", "- one\n  more" },
+      parsed("---Text\n---\n---    a()\n---    b()\n---\n--- - one\n---   more").plain)
+  end)
+
   it("is none where a heading is drawn with dashes", function()
     assert.is_falsy(annotations.is_doc("--- words -----"))
     assert.is_falsy(annotations.is_doc("-- a comment"))
@@ -110,6 +115,11 @@ describe("an annotation block", function()
     assert.same({ { type = "fun(a: any): weft.Error", line = 2 } }, block.overloads)
     complains("1: ---@field wants a name and a type", "---@field kind")
     complains("1: ---@overload wants a function's type", "---@overload fun(a) and more")
+  end)
+
+  it("has a field for any key of a type", function()
+    assert.same({ { name = "[string]", type = "integer", text = "by name", line = 1 } },
+      parsed("---@field [string] integer by name").fields)
   end)
 
   it("has a class with what it extends", function()
@@ -264,6 +274,13 @@ describe("the generator refuses", function()
       PAGES)
     assert.same({ { path = "lua/weft/two.lua", line = 5,
       why = "weft.f is on no page: see tools/docs/pages.lua" } }, problems)
+  end)
+
+  it("nothing of what is private, be it a class or an alias", function()
+    accepts("---@private\n---@class weft.Lock\n---@field age number\nlocal Lock = {}\n"
+      .. "function Lock:free() end\n---@private\n---@alias weft.Age integer")
+    refuses("4: weft.Lock is documented nowhere", "---@private\n---@class weft.Lock\n"
+      .. "local Lock = {}\n---Like `weft.Lock`.\nfunction M.f() end")
   end)
 
   it("nothing twice, and lists by file and line", function()
@@ -480,6 +497,14 @@ end
 describe("the generator makes", function()
   it("a page of the manual", function()
     assert.equal(marked(PAGE), generated(SOURCE)["docs/reference/one.md"])
+  end)
+
+  it("links of what scripts call http too", function()
+    local made = docs.generate({ ["lua/weft/one.lua"] = HEAD:gsub("@class weft", "%0.http")
+      .. "---See `http.put(x)`, `put`.\nfunction M.get() end\n---Puts.\nfunction M.put() end\n"
+      .. "return M\n" }, PAGES)
+    local page = made["docs/reference/one.md"]
+    assert.truthy(page:find("\nSee [`http.put(x)`](#wefthttpput), `put`.\n", 1, true), page)
   end)
 
   it("a stub for each module", function()
@@ -725,6 +750,60 @@ describe("every promised name", function()
   end)
 end)
 
+-- The same of `require "weft.http"`.
+local PROMISED_HTTP = [[
+  http.session http.request http.get http.post http.put http.patch http.delete http.head
+  http.options http.cookie_jar http.form_data http.file http.basic_auth http.bearer_auth
+  http.digest_auth http.record http.replay http.json_null http.json_array http.decode http.decoder
+  http.encoding_name http.charset_of http.prescan http.parse_mime
+
+  session:request session:get session:post session:put session:patch session:delete session:head
+  session:options session:close session:with session:statistics session.closed session.cookie_jar
+
+  response.status response.reason response.version response.headers response.url response.real_url
+  response.method response.history response.cookies response.content_type response.charset
+  response.content_length response.links response.ok response.elapsed response.defects
+  response.trailers response.connection_info response.closed
+  response:read response:text response:json response:iter_chunked response:iter_lines
+  response:iter_any response:save response:release response:close response:raise_for_status
+  response:with
+
+  headers:get headers:getall headers:set headers:add headers:remove headers:has headers:count
+  headers:iter headers:copy
+  form:add_field form:add_fields form:is_multipart
+  jar:filter_cookies jar:update_cookies jar:header_for jar:set_from_header jar:iter jar:clear
+  jar:clear_domain jar:save jar:load jar:statistics
+]]
+
+local HTTP_CLASSES = { session = "Session", response = "Response", headers = "Headers",
+  form = "FormData", jar = "CookieJar" }
+
+local http_names = names_in(made["lua/weft/_meta/http.lua"] or "")
+
+describe("every promised name of the HTTP client", function()
+  it("is documented", function()
+    for name in PROMISED_HTTP:gmatch("%S+") do
+      local object, rest = name:match("^(%l+)([.:].*)$")
+      assert.is_true(http_names[(HTTP_CLASSES[object] or object) .. rest], name)
+    end
+  end)
+
+  it("is there, as is all that is documented of the module", function()
+    local http = require "weft.http"
+    for name in PROMISED_HTTP:gmatch("%f[%w]http%.([%l_]+)") do
+      assert.is_not_nil(http[name], "http." .. name)
+    end
+    for name in pairs(http_names) do
+      local member = name:match("^http%.([%l_]+)$")
+      assert.is_true(not member or http[member] ~= nil, name .. " is only in the stub")
+    end
+    for name, value in pairs(http) do
+      assert.is_true(type(value) ~= "function" or name:find("^_") ~= nil
+        or http_names["http." .. name], "http." .. name .. " is not in the stub")
+    end
+  end)
+end)
+
 -- An object of each class.
 local function objects()
   local loop = weft.get_running_loop()
@@ -874,25 +953,45 @@ describe("the links of", function()
         object = object == "group" and "task_group" or object
         if CLASSES[object] then
           assert.is_function(all[CLASSES[object]][name], object .. ":" .. name)
+        elseif HTTP_CLASSES[object] then
+          assert.is_true(http_names[HTTP_CLASSES[object] .. ":" .. name], object .. ":" .. name)
         end
+      end
+      for name in prose:gmatch("`http%.([%l_]+)") do
+        assert.is_not_nil(require("weft.http")[name], "http." .. name)
       end
     end))
   end
 end)
 
--- Makes every loop that is made while fn runs have a clock that jumps to the next timer, and
--- collects what goes to their exception handlers.
-local function with_virtual_loops(fn)
+-- Names of aiohttp's that have nothing to do with its client.
+local SERVERS = { GunicornWebWorker = true, GunicornUVLoopWebWorker = true }
+
+describe("the table of aiohttp's names", function()
+  local names = lines_of("env -u LD_PRELOAD /usr/bin/python3 -c "
+    .. "'import aiohttp; print(*aiohttp.__all__, sep=chr(10))' 2>/dev/null")
+
+  it("has all of them" .. (names[1] and "" or ", which no aiohttp is there to tell"), function()
+    local text = read("docs/coming-from-aiohttp.md")
+    for _, name in ipairs(names) do
+      assert.truthy(SERVERS[name] or text:find("%f[%w_]" .. name .. "%f[^%w_]"), name)
+    end
+  end)
+end)
+
+-- Collects what goes to the exception handlers of the loops that are made while fn runs; these
+-- have, where that is wanted, a clock that jumps to the next timer.
+local function with_loops(is_virtual, fn)
   local new, reports = loops.new_event_loop, {}
-  local function new_virtual()
+  local function new_loop()
     local loop = new()
-    core.loop_set(loop, "virtual", true)
+    core.loop_set(loop, "virtual", is_virtual)
     loop:set_exception_handler(function(_, context)
       reports[#reports + 1] = tostring(context.message) .. ": " .. tostring(context.exception)
     end)
     return loop
   end
-  weft.new_event_loop, loops.new_event_loop = new_virtual, new_virtual
+  weft.new_event_loop, loops.new_event_loop = new_loop, new_loop
   local ok, e = pcall(fn)
   weft.new_event_loop, loops.new_event_loop = new, new
   if not ok then error(e, 0) end
@@ -919,18 +1018,51 @@ local calm = setmetatable({
   end,
 }, { __index = weft })
 
--- Runs an example and returns what it printed.
+-- The site that the examples of the HTTP client talk to, as they write its address; it runs in a
+-- process of its own, on a port that was free.
+local SITE = "127.0.0.1:8080"
+local site = {}
+
+function site.start()
+  site.pipe = assert(io.popen("echo $$; exec " .. support.quote(support.interpreter)
+    .. " examples/http/site.lua 0 2>&1"))
+  site.pid = site.pipe:read("*l")
+  local line = site.pipe:read("*l")
+  site.address = assert(line and line:match("^listening on (127%.0%.0%.1:%d+)$"), line)
+end
+
+function site.stop()
+  os.execute("kill -INT " .. site.pid)
+  local said = site.pipe:read("*a")
+  site.pipe:close()
+  assert.equal("", said)
+end
+
+local function replaced(text, this, by)
+  return (text:gsub(this:gsub("%p", "%%%0"), by))
+end
+
+-- What stands for itself in the examples. The module is loaded when one asks for it.
+local GIVEN = setmetatable({ weft = calm }, { __index = function(_, name)
+  if name == "http" then return require "weft.http" end
+  if name == "site" then return "http://" .. site.address end
+  return _G[name]
+end })
+
+-- Runs an example and returns what it printed. Where others take their time, a clock must not
+-- jump.
 local function run_example(source)
-  local printed = {}
-  local env = setmetatable({ weft = calm, print = function(...)
+  local printed, is_real = {}, source:find("%f[%w]site%f[%W]") or source:find(SITE, 1, true)
+  local env = setmetatable({ print = function(...)
     local words = { ... }
     for i = 1, select("#", ...) do words[i] = tostring(words[i]) end
-    for line in (table.concat(words, " ") .. "\n"):gmatch("(.-)\n") do
+    local text = replaced(table.concat(words, " "), site.address, SITE)
+    for line in (text .. "\n"):gmatch("(.-)\n") do
       printed[#printed + 1] = squeezed(line)
     end
-  end }, { __index = _G })
-  local chunk = assert(load(source, "@example.lua", "t", env))
-  with_virtual_loops(function()
+  end }, { __index = GIVEN })
+  local chunk = assert(load(replaced(source, SITE, site.address), "@example.lua", "t", env))
+  with_loops(not is_real, function()
     if source:find('^local weft = require "weft"\n') then
       chunk()
     else
@@ -941,6 +1073,9 @@ local function run_example(source)
 end
 
 describe("the examples of", function()
+  setup(site.start)
+  teardown(site.stop)
+
   for _, path in ipairs(PATHS) do
     local _, fences = split_fences(read(path))
     if path:find("^docs/reference/") and not path:find("README") then

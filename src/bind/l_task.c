@@ -330,6 +330,15 @@ static int l_in_task(lua_State *L) {
   return 1;
 }
 
+/* task_time() -> the loop's time in seconds; nothing outside tasks */
+static int l_task_time(lua_State *L) {
+  struct weft_task *task = weft_vm_of(L)->task;
+  if (task == NULL)
+    return 0;
+  lua_pushnumber(L, (lua_Number)weft_loop_now(task->future.node.loop) / 1e9);
+  return 1;
+}
+
 /* resumer(task, co) -> the coroutine that resumed this one of its chain */
 static int l_task_resumer(lua_State *L) {
   struct weft_task *task = weft_check_task(L, 1);
@@ -386,6 +395,7 @@ static const luaL_Reg functions[] = {
     {"current_task", l_task_current},
     {"running_loop", l_loop_running},
     {"in_task", l_in_task},
+    {"task_time", l_task_time},
     {"start_of", l_task_start_of},
     {"place", l_task_place},
     {"resumer", l_task_resumer},

@@ -94,8 +94,6 @@ void weft_open_fields(lua_State *L);
 void weft_open_h1(lua_State *L);
 void weft_open_h1_send(lua_State *L);
 void weft_open_h1_body(lua_State *L);
-void weft_open_deflate(lua_State *L);
-void weft_open_hash(lua_State *L);
 
 /* __gc of the classes. */
 int l_loop__gc(lua_State *L);

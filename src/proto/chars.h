@@ -28,11 +28,19 @@ static inline int weft_is_text(char c) {
   return ((unsigned char)c >= ' ' && c != 127) || c == '\t';
 }
 
-/* One bit for each ASCII character that a token may have. */
+/* What a token may have. */
 static inline int weft_is_token(char c) {
-  static const uint32_t bits[4] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
-  unsigned char u = (unsigned char)c;
-  return u < 128 && (bits[u / 32] >> (u % 32) & 1);
+  static const unsigned char is_token[256] = {
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* controls */
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, /* !#$%&'*+-. */
+      1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, /* digits */
+      0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* letters */
+      1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, /* … ^_ */
+      1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* ` letters */
+      1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, /* … |~ */
+  };
+  return is_token[(unsigned char)c];
 }
 
 /* Whether `size` bytes are the same but for case. */

@@ -51,12 +51,14 @@ void weft_fields_deinit(struct weft_fields *fields) {
   weft_free(fields->mem, fields->block);
   fields->block = NULL;
   fields->capacity = fields->used = fields->count = fields->live = 0;
+  fields->is_received = 0;
 }
 
 void weft_fields_clear(struct weft_fields *fields) {
   if (fields->capacity > BLOCK_KEPT)
     weft_fields_deinit(fields);
   fields->used = fields->count = fields->live = 0;
+  fields->is_received = 0;
 }
 
 int weft_fields_check_name(const char *name, size_t size) {
@@ -219,6 +221,7 @@ int weft_fields_copy(struct weft_fields *to, const struct weft_fields *from) {
   to->used = from->used;
   to->count = from->count;
   to->live = from->live;
+  to->is_received = from->is_received;
   return 0;
 }
 
@@ -261,6 +264,7 @@ int weft_fields_get(const struct weft_fields *fields, const char *name,
 
 int weft_fields_open(struct weft_fields *fields, const char *name,
                      size_t size) {
+  fields->is_received = 1;
   return append(fields, name, size, "", 0);
 }
 

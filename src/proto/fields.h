@@ -33,6 +33,7 @@ struct weft_fields {
   char *block;           /* texts from the front, entries at the end */
   size_t capacity, used; /* bytes; of texts, dead ones too */
   size_t count, live;    /* fields; bytes of their texts */
+  uint8_t is_received;   /* by weft_fields_open: not checked for sending */
 };
 
 struct weft_field {

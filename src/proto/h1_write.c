@@ -89,6 +89,8 @@ static int check_host(const struct weft_h1_request *request,
 /* Fields that a parser has taken in may have what must not be written. */
 static int check_fields(const struct weft_fields *fields, const char **what) {
   size_t i;
+  if (!fields->is_received)
+    return 0;
   for (i = 0; i < fields->count; i++) {
     struct weft_field field = weft_fields_at(fields, i);
     if (weft_fields_check_name(field.name, field.name_size) != 0)

@@ -67,6 +67,7 @@ end
 local function add_named(list, rest, line)
   local name, after = rest:match("^([%w_]+)%??%s+(.*)$")
   if not name then name, after = rest:match("^(%.%.%.)%s+(.*)$") end
+  if not name then name, after = rest:match("^(%[%l+%])%s+(.*)$") end -- any key of this type
   local kind, text = take_type(after or "")
   if not kind then return "wants a name and a type" end
   list[#list + 1] = { name = name, type = kind, text = text, line = line }
@@ -105,10 +106,11 @@ function annotations.is_doc(line)
   return content and (content == "" or not content:find("^%-") and not content:find("%-%-%-$"))
 end
 
--- A line of text without the space that it may begin with. In a fence only a comment may: it
--- must not look like a heading.
+-- A line of text without the space that it may begin with; four are Markdown's for code. In a
+-- fence only a comment may begin with one: it must not look like a heading.
 local function text_of(content, block)
   if content:find("^```") then block.is_code = not block.is_code end
+  if not block.is_code and content:find("^    ") then return content end
   return content:match(block.is_code and "^ (%-%-.*)$" or "^ (.*)$") or content
 end
 

@@ -19,7 +19,9 @@ end
 
 local function linked_line(model, line, page, self)
   return (line:gsub("`([^`]+)`", function(name)
-    local target = model.targets[name:gsub("[({?%[].*$", "")]
+    local full = name:gsub("[({?%[].*$", "")
+    local target = model.targets[full]
+      or full:find("^http%.") and model.targets["weft." .. full] -- as scripts call it
     if not target or target == self then return nil end
     local file = target.page ~= page and model.pages[target.page].name .. ".md" or ""
     return ("[`%s`](%s#%s)"):format(name, file, anchor(target.heading))

@@ -25,7 +25,8 @@ What holds for every entry:
 - Objects with `close` can be closed twice, and by `local x <close>` on Lua 5.4.
 
 In the examples `-->` shows what is printed. Those that begin with `local weft = require "weft"`
-are scripts; all others stand in a function that `weft.run` runs.
+are scripts; all others stand in a function that `weft.run` runs, and `http` in them is
+`require "weft.http"`.
 ]]
 
 local function add(page) pages[#pages + 1] = page end
@@ -625,6 +626,86 @@ print(weft.statistics().tasks, lock:statistics().waiting) --> 3 1
 ```
 ]] }
 
+add { name = "http", title = "HTTP sessions",
+  from = { "weft.http", "weft.http.session", "weft.http.settings", "weft.http.retry",
+    "weft.http.timeouts" },
+  summary = '`require "weft.http"`: requests, over connections that are kept.',
+  text = [[
+[The chapter](../http-client.md) tells all of it from the start. In the examples `http` is the
+module, and `site` the address of the site that comes with them (`examples/http/site.lua`).
+
+```lua
+local session = http.session { base_url = site, timeout = 30, retry = true }
+local response = session:get("/page/1", { params = { lang = "en" } })
+print(response.status, response.url) --> 200 http://127.0.0.1:8080/page/1?lang=en
+print(session:statistics().requests) --> 1
+session:close()
+```
+
+For a single request, or where no cookies are wanted, there is a session of the loop:
+
+```lua
+print(http.post(site .. "/echo", { json = { 1, 2, 3 } }):json().body) --> [1,2,3]
+```
+]] }
+
+add { name = "http-responses", title = "HTTP responses",
+  from = { "weft.http.response", "weft.http.fields", "weft.http.links" },
+  summary = "What came back: a head at once, a body that is read whole or piece by piece.",
+  text = [[
+```lua
+local response = http.get(site .. "/page/1")
+for name, value in response.headers:iter() do
+  if name ~= "Date" then print(name, value) end
+end
+--> Content-Length 61
+--> Content-Type text/html; charset=utf-8
+print(response) --> Response<200 OK GET http://127.0.0.1:8080/page/1>
+print(response:text():match("<title>(.-)</title>"))
+--> Page 1
+```
+]] }
+
+add { name = "http-bodies", title = "HTTP bodies",
+  from = { "weft.http.multipart", "weft.http.filebody", "weft.http.jsonbody", "weft.http.body" },
+  summary = "What a request sends: forms, files, JSON.",
+  text = [[
+```lua
+local form = http.form_data()
+form:add_field("name", "Ann")
+print(form:is_multipart()) --> false
+form:add_field("notes", "tea\n", { filename = "notes.txt", content_type = "text/plain" })
+print(form:is_multipart()) --> true
+local got = http.post(site .. "/echo", { data = form }):json()
+print(got.form.name, got.form.notes.filename) --> Ann notes.txt
+```
+]] }
+
+add { name = "http-auth", title = "HTTP authentication",
+  from = { "weft.http.auth", "weft.http.digest" },
+  summary = "Basic, Bearer, Digest.",
+  text = [[
+```lua
+local auth = http.basic_auth("ann", "secret")
+print(auth) --> BasicAuth<login=ann>
+print(http.get(site .. "/private", { auth = auth }).status) --> 200
+print(http.get(site .. "/private").status) --> 401
+```
+]] }
+
+add { name = "http-hooks", title = "Hooks and recordings",
+  from = { "weft.http.trace", "weft.http.request", "weft.http.transport", "weft.http.record" },
+  summary = "Looking at requests, changing them, answering them without a network.",
+  text = [[
+```lua
+local session = http.session { transport = function(request)
+  return { status = 200, body = "you asked for " .. request.url }
+end }
+print(session:get("http://tea.example/"):text()) --> you asked for http://tea.example/
+session:close()
+```
+]] }
+
 add { name = "cookies", title = "Cookies", from = { "weft.http.cookies" },
   summary = "What servers have set, and what goes back to them; kept in a file between runs.",
   text = [[
@@ -632,8 +713,6 @@ A session of the HTTP client has a jar of its own, or takes the one that it is g
 also be used by itself:
 
 ```lua
-local http = require "weft.http.cookies"
-
 local jar = http.cookie_jar()
 jar:set_from_header("id=7; Path=/; Secure; Max-Age=3600", "https://shop.example/login")
 jar:set_from_header("seen=yes; Domain=shop.example; Path=/", "https://shop.example/login")
@@ -653,8 +732,6 @@ The encodings and their labels are those of the WHATWG's Encoding Standard, as i
 "latin1" and "ascii" are windows-1252, "gb2312" is GBK. The tables are libc's.
 
 ```lua
-local http = require "weft.http.encoding"
-
 local name, source = http.charset_of("text/html", '<meta charset="windows-1251">')
 print(name, source) --> windows-1251 document
 print(http.decode("\207\240\232\226\229\242", name)) --> Привет
@@ -698,6 +775,45 @@ end, function()
   assert(not lock:locked())
 end)
 print(runs .. " waits were broken off") --> 2 waits were broken off
+```
+]] }
+
+add { name = "documents", title = "Documents", from = { "weft.html", "weft.html.document",
+    "weft.html.node", "weft.html.list", "weft.html.forms", "weft.html.tables" },
+  summary = "HTML and XML: parsing, CSS selectors and XPath, links, forms, tables.",
+  text = [[
+`weft.html.parse` takes the bytes of a page and finds out what they are in; `css` and `xpath` give
+lists of nodes, which are tables.
+
+```lua
+local html = require "weft.html"
+
+local doc = html.parse([=[<title>Planets</title>
+  <ul><li class="inner"><a href="/mars">Mars</a><li><a href="/saturn">Saturn</a></ul>]=],
+  { url = "http://a.example/planets/" })
+
+print(doc:title()) --> Planets
+for _, a in ipairs(doc:css("li > a")) do
+  print(a:text(), doc:absolute(a:attr("href")))
+end
+--> Mars	http://a.example/mars
+--> Saturn	http://a.example/saturn
+
+print(doc:css("li.inner a::attr(href)"):get()) --> /mars
+print(doc:xpath("//li[a = $name]/a/@href", { name = "Saturn" }):get()) --> /saturn
+print(doc:css("a::text"):re_first("^S%a+")) --> Saturn
+```
+
+A selector that is wrong says where:
+
+```lua
+local html = require "weft.html"
+
+local ok, e = pcall(html.css_to_xpath, "li > a:frist-child")
+print(e.message)
+--> invalid selector, at 7: there is no pseudo-class ':frist-child'
+-->   li > a:frist-child
+-->         ^
 ```
 ]] }
 

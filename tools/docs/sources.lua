@@ -103,7 +103,9 @@ end
 local function read_line(file, line, block)
   local text = file.lines[line] or ""
   local var, returned = text:match("^local ([%w_]+)%s*="), text:match("^return ([%w_]+)%s*$")
-  if block and block.class and var then
+  if block and block.is_private and (block.class or block.alias) then
+    return -- nor are its members anybody's
+  elseif block and block.class and var then
     file.vars[var] = open_class(file, block)
     if text:find("{%s*$") then read_constructor(file, file.vars[var], line + 1) end
   elseif block and block.class then

@@ -4,8 +4,717 @@
 ---@meta weft.http
 
 ---The HTTP client.
+---The HTTP client: sessions, requests and what they need.
 ---@class weft.http
+---@field url fun(text: string, base: (string | weft.url.URL)?): weft.url.URL A URL, taken apart: `weft.url.parse`.
+---@field headers fun(source: (table | weft.http.Headers)?): weft.http.Headers Header fields: empty, or of a table, a list of pairs, or others.
 local http = {}
+
+---Makes a session. It belongs to the loop in which it is used first.
+---
+---Raises `type` for options that there are not, or that cannot be.
+---
+---```lua
+---local session = http.session { base_url = site .. "/", timeout = 30,
+---  headers = { ["X-Api-Key"] = "secret" } }
+---for _, book in ipairs(session:get("books", { params = { page = 3 } }):json().books) do
+---  print(book.title) --> The War of the Worlds
+---end
+---session:close()
+---```
+---@param opts weft.http.SessionOptions?
+---@return weft.http.Session
+function http.session(opts) end
+
+---Makes one request, on a session of the running loop that is closed with it, and that keeps no
+---cookies from one call to the next.
+---
+---Raises as `session:request`.
+---
+---```lua
+---print(http.request("GET", site .. "/page/1").status) --> 200
+---```
+---@async
+---@param method string
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.request(method, url, opts) end
+
+---Asks for what is at a URL: `weft.http.request` with the method GET.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.get(url, opts) end
+
+---Sends something to a URL: `weft.http.request` with the method POST.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.post(url, opts) end
+
+---Sends what shall be at a URL: `weft.http.request` with the method PUT.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.put(url, opts) end
+
+---Sends changes of what is at a URL: `weft.http.request` with the method PATCH.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.patch(url, opts) end
+
+---Asks to remove what is at a URL: `weft.http.request` with the method DELETE.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.delete(url, opts) end
+
+---Asks for the head alone: `weft.http.request` with the method HEAD.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.head(url, opts) end
+
+---Asks what may be done with a URL: `weft.http.request` with the method OPTIONS.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function http.options(url, opts) end
+
+---Options of `weft.http.session`. Those without "session only" can be given to a request, too,
+---where they come before the session's; false takes an option of the session back.
+---@class weft.http.SessionOptions
+---@field base_url (string | weft.url.URL)? what URLs are relative to; ends with "/"; session only
+---@field headers (table | weft.http.Headers)? false in place of a value takes one away
+---@field cookies table<string, string>? for the jar, to be sent to every host
+---@field cookie_jar (weft.http.CookieJar | false)? default: a new one; false: none; session only
+---@field auth any `http.basic_auth` or the like, or a function; with a `base_url` for its origin
+---@field timeout (number | weft.http.Timeouts | false)? seconds: a number is the total
+---@field limit integer? connections at once, default 100; 0 is no limit; session only
+---@field limit_per_host integer? default 0, no limit; session only
+---@field keepalive_timeout number? seconds that a connection is kept; default 15; session only
+---@field force_close boolean? close each connection after its response
+---@field dns_cache_ttl number? seconds; session only
+---@field resolver any session only
+---@field family string? "inet" or "inet6"; session only
+---@field local_addr any session only
+---@field path string? of a Unix socket to which all requests go; session only
+---@field proxy (string | weft.url.URL | false)? http, https, socks4, socks4a, socks5, socks5h
+---@field proxy_auth any as `auth`
+---@field proxy_headers (table | weft.http.Headers)? for the CONNECT
+---@field proxy_tls (table | weft.TLSContext)? for a TLS proxy; default: `tls`
+---@field trust_env boolean? take proxies from the environment, and passwords from ~/.netrc
+---@field tls (table | weft.TLSContext)? options of `weft.tls.context`, or a context
+---@field server_hostname string? whom the certificate must name, in place of the URL's host
+---@field allow_redirects boolean? default true
+---@field max_redirects integer? default 10
+---@field allow_downgrade boolean? follow redirects from https to http; default false
+---@field auto_decompress boolean? default true
+---@field max_line_size integer? of a status line, bytes; default 16 KiB
+---@field max_field_size integer? of a header field, bytes; default 32 KiB
+---@field max_fields integer? default 256
+---@field max_head_size integer? bytes; default 128 KiB
+---@field max_informational integer? responses before the final one; default 16
+---@field max_body_size integer? what `read` collects, bytes; default 1 GiB
+---@field raise_for_status (boolean | fun(response: weft.http.Response))? for each response
+---@field user_agent (string | false)? session only
+---@field skip_auto_headers string[]? headers that are sent only if the script gives them
+---@field retry (boolean | integer | weft.http.Retry)? default: none
+---@field trace (weft.http.Trace | weft.http.Trace[])?
+---@field middlewares weft.http.Middleware[]? functions around each request
+---@field transport function? takes the place of the network; session only
+---@field fallback_encoding string? of text that names none; default "utf-8"
+---@field compress (boolean | string)? of request bodies: true ("deflate"), "gzip", "deflate"
+---@field expect100 boolean? wait for "100 Continue" before a body is sent
+---@field expect_timeout number? seconds that this waits; default 1
+---@field read_until_eof boolean? false: a body without a length is taken for none; default true
+local SessionOptions = {}
+
+---A function around each request: `next(request)` sends it, and returns the response; it may be
+---called several times, or not at all. What is returned is a response, or a `weft.http.Answer`.
+---@alias weft.http.Middleware async fun(request: weft.http.Request, next: function): table
+
+---Options of a request, beside those of `weft.http.SessionOptions`.
+---@class weft.http.RequestOptions: weft.http.SessionOptions
+---@field params (table | string)? parameters, added to the URL's query
+---@field data any the body: a string, a form, a file, a stream, a function: see the page on bodies
+---@field json any the body, as JSON
+---@field cookies table<string, string>? for this request, beside those of the jar
+---@field trailers (table | weft.http.Headers)? fields to be sent behind the body
+---@field upgrade boolean? take 101 (Switching Protocols) for an answer; see `response:detach`
+---@field on_informational fun(status: integer, headers: weft.http.Headers)?
+---@field trace_request_ctx any for hooks
+local RequestOptions = {}
+
+---Makes requests that have options, cookies and connections in common. Made by
+---`weft.http.session`.
+---@class weft.http.Session
+---@field cookie_jar weft.http.CookieJar | false
+---@field closed boolean
+local Session = {}
+
+---Makes a request, and returns as soon as the head of the response is there.
+---
+---Raises `type` for what cannot be requested (codes "invalid_method", "invalid_url",
+---"invalid_header", "invalid_cookie", …); `dns`, `connection`, `tls`, `proxy`, `protocol`,
+---`timeout`, `limit`, with `url`, `method` and `phase`; `redirect`; `http` with
+---`raise_for_status`; `closed`; `cancelled`.
+---@async
+---@param method string
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:request(method, url, opts) end
+
+---Asks for what is at a URL: `session:request` with the method GET.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:get(url, opts) end
+
+---Sends something to a URL: `session:request` with the method POST.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:post(url, opts) end
+
+---Sends what shall be at a URL: `session:request` with the method PUT.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:put(url, opts) end
+
+---Sends changes of what is at a URL: `session:request` with the method PATCH.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:patch(url, opts) end
+
+---Asks to remove what is at a URL: `session:request` with the method DELETE.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:delete(url, opts) end
+
+---Asks what may be done with a URL: `session:request` with the method OPTIONS.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:options(url, opts) end
+
+---Asks for the head alone: `session:request` with the method HEAD; as aiohttp's, it follows no
+---redirects unless told to.
+---
+---Raises as `session:request`.
+---@async
+---@param url string | weft.url.URL
+---@param opts weft.http.RequestOptions?
+---@return weft.http.Response
+function Session:head(url, opts) end
+
+---Counts: connections `open`, `idle`, `in_use`, tasks `waiting` for one; since it was made,
+---`requests`, those on a connection that was `reused`, `retries`, `redirects`, `bytes_sent`,
+---`bytes_received`.
+---@return table<string, integer>
+function Session:statistics() end
+
+---Closes all connections, also those on which a response is being read. Idempotent.
+function Session:close() end
+
+---Calls `fn(session, ...)` and closes the session on return, error and cancellation alike.
+---
+---Raises what `fn` raised.
+---@async
+---@param fn async fun(session: weft.http.Session, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function Session:with(fn, ...) end
+
+---How failed requests are made again. A pause is `backoff` seconds before the second attempt
+---and twice the one before from then on, `jitter` of it (0 to 1) by chance; or what the server
+---asks for in Retry-After. A server that asks for more than `max_retry_after` gets no further
+---attempt.
+---@class weft.http.Retry
+---@field attempts integer? how often at most, with the first; default 3
+---@field backoff number? seconds; default 0.5
+---@field max_backoff number? seconds; default 30
+---@field jitter number? default 0.5
+---@field statuses integer[]? default 429, 500, 502, 503, 504
+---@field methods string[]? default GET, HEAD, OPTIONS, TRACE, PUT, DELETE
+---@field respect_retry_after boolean? default true
+---@field max_retry_after number? seconds; default 60
+local Retry = {}
+
+---Limits of a request. What a request does not say is as its session has it; 0 and false are none.
+---The error of a limit is of kind `timeout`, has its name in `timeout`, and the phase in `phase`.
+---@class weft.http.Timeouts
+---@field total number? seconds for all of it, with redirects, retries and the body; default 300
+---@field pool number? seconds for a free connection
+---@field dns number? seconds for looking up the name
+---@field connect number? seconds for all that comes before the request
+---@field sock_connect number? seconds for connecting to one address; default 30
+---@field tls number? seconds for the TLS handshake
+---@field ttfb number? seconds for the first byte of the response
+---@field sock_read number? seconds of silence
+---@field min_rate number? not seconds: bytes per second of the body, on average
+local Timeouts = {}
+
+---A response. It is there as soon as its head is: the body is read by its methods, as it comes,
+---or else the connection is closed when the response is collected. `read`, `text` and `json` may
+---be called again and in any order; what was streamed is gone.
+---@class weft.http.Response
+---@field status integer
+---@field reason string what stands behind the status; often empty
+---@field version string of HTTP: "1.1"
+---@field headers weft.http.Headers
+---@field method string of the request
+---@field url string of the request, after redirects, without the fragment
+---@field real_url string the same with the fragment
+---@field history weft.http.Response[] the redirects that led here, in order
+---@field cookies table<string, weft.http.Cookie> that this response sets
+---@field content_type string in lower case, without parameters; or "application/octet-stream"
+---@field charset string? that Content-Type names, in lower case
+---@field content_length integer? what the server says
+---@field links table<string, weft.http.Link> of the Link fields, by `rel`
+---@field ok boolean true for a status below 400
+---@field elapsed number seconds from the start of the request to the head of the response
+---@field defects string[] what was wrong with it, and did no harm; whole at the end of the body
+---@field trailers weft.http.Headers? the fields behind the body, once that was read
+---@field connection_info table? `peer`, `reused`, `tls`
+---@field closed boolean whether it was closed, or given back
+local Response = {}
+
+---Gives the connection back: what is left of a small body is skipped, for the sake of the
+---connection; else it is closed. What was not read by then cannot be read. Never waits.
+function Response:release() end
+
+---Closes the connection, unless the body has ended. Idempotent.
+function Response:close() end
+
+---Calls `fn(response, ...)`; then gives the connection back, or closes it after an error or a
+---cancellation.
+---
+---Raises what `fn` raised.
+---@async
+---@param fn async fun(response: weft.http.Response, ...): ...
+---@param ... any
+---@return any ... the results of fn
+function Response:with(fn, ...) end
+
+---Takes over the connection of a response with the status 101 (Switching Protocols), as a stream.
+---
+---Raises `state` for any other response, and when it was taken already; `closed`.
+---@return weft.Stream
+function Response:detach() end
+
+---The whole body, which is kept.
+---
+---Raises `connection` (code "ETRUNCATED" if it ended early), with the bytes that had come in
+---`partial`; `limit` above `max_body_size`; `decode` for a broken compression; `timeout`;
+---`closed`; `state` after a part of it was streamed; `cancelled`.
+---@async
+---@return string
+function Response:read() end
+
+---Iterates over the body in pieces of at most `n` bytes: `for piece in resp:iter_chunked(8192)`.
+---While the script works on one, no more is received than fits in the buffers.
+---
+---Raises as `read`, at the step that meets the failure.
+---@param n integer? bytes; default 64 KiB
+---@return async fun(): string?
+function Response:iter_chunked(n) end
+
+---Iterates over the body in pieces as they come.
+---
+---Raises as `read`, at the step that meets the failure.
+---@return async fun(): string?
+function Response:iter_any() end
+
+---Iterates over the lines of the body, as bytes, without their ends, which are "\n" or "\r\n".
+---
+---Raises `limit` for a line of more than `max` bytes; else as `read`.
+---@param max integer? bytes; default 1 MiB
+---@return async fun(): string?
+function Response:iter_lines(max) end
+
+---The body as text, in UTF-8. Its encoding is the one that is given, or else what Content-Type
+---says, a byte order mark, the document itself (HTML, XML), or the option `fallback_encoding`.
+---What is malformed becomes U+FFFD, raises `decode` ("strict"), or is left out ("ignore").
+---
+---Raises as `read`; `decode` for an encoding that there is not.
+---@async
+---@param label string? the encoding
+---@param on_error string? "replace" (default), "strict" or "ignore"
+---@return string
+function Response:text(label, on_error) end
+
+---The body as a value, read as JSON. Options: `content_type`, what it must be, else `decode`
+---("application/json" stands for all that end with "+json", too; default: anything); `encoding`;
+---`null = "nil"` leaves out what is null, which otherwise is `http.json_null()`;
+---`invalid_numbers`, `max_depth`.
+---
+---Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON; `state`
+---(code "no_cjson") if lua-cjson is not installed.
+---@async
+---@param opts table?
+---@return any
+function Response:json(opts) end
+
+---Writes the body into a file, which has its name only when it is whole. With `resume`, what comes
+---before a failure is kept beside the file (`PATH.part`) and gone on with by the next call, or at
+---once where the request has a `retry`, if the server says that it is still the same (`ETag`,
+---`Last-Modified`).
+---
+---Raises as `read`, but for `limit`; `os`.
+---@async
+---@param path string
+---@param opts weft.http.SaveOptions?
+---@return integer size of the file
+function Response:save(path, opts) end
+
+---Makes an error of a status of 400 or more; the connection is given back then. Other responses
+---it returns.
+---
+---Raises `http`, with `status`, `url`, `method`, `headers` and, if it was short and there, a
+---bit of the body in `excerpt`.
+---@return weft.http.Response self
+function Response:raise_for_status() end
+
+---Options of `response:save`.
+---@class weft.http.SaveOptions
+---@field resume boolean? keep what came before a failure, and go on with it; default false
+---@field on_progress fun(size: integer, total: integer?)? called after each piece, with bytes
+---@field fsync boolean? wait until all is on the disk; default false
+---@field perms integer? the file's permissions
+local SaveOptions = {}
+
+---Header fields: an ordered list of names and values, in which a name may occur more than once.
+---Names are compared without regard to case and keep their spelling. `headers["content-type"]` is
+---`headers:get("content-type")`; `headers[name] = value` is `headers:set(name, value)`, and nil
+---removes. (A field that is called like a method is reached by `get`.)
+---@class weft.http.Headers
+---@field [string] string
+local Headers = {}
+
+---The first value of a name; nil if there is none.
+---@param name string
+---@return string?
+function Headers:get(name) end
+
+---All values of a name, in order.
+---@param name string
+---@return string[]
+function Headers:getall(name) end
+
+---True if there is a field of the name.
+---@param name string
+---@return boolean
+function Headers:has(name) end
+
+---Makes it the only field of its name, in the place of the first such, or at the end; in this
+---spelling. Spaces
+---around the value are left out.
+---
+---Raises `type` (code "invalid_header") for what cannot be sent; `limit` beyond 256 fields,
+---32 KiB in one, or 128 KiB in all.
+---@param name string
+---@param value string|number
+function Headers:set(name, value) end
+
+---Adds a field at the end.
+---
+---Raises as `headers:set`.
+---@param name string
+---@param value string|number
+function Headers:add(name, value) end
+
+---Removes all fields of a name.
+---@param name string
+---@return integer count how many there were
+function Headers:remove(name) end
+
+---The number of fields.
+---@return integer
+function Headers:count() end
+
+---Iterates over the fields in order: `for name, value in headers:iter()`. Names are as they were
+---spelt. They should not be changed meanwhile.
+---@return fun(): string?, string?
+function Headers:iter() end
+
+---A copy, which can be changed without changing this.
+---@return weft.http.Headers
+function Headers:copy() end
+
+---A link of a response. Its other parameters, such as `type`, `title` or `anchor`, stand beside
+---`url` and `rel`, their names in lower case.
+---@alias weft.http.Link {url: string, rel: string, [string]: string}
+
+---Makes a form. It is sent urlencoded, or, as soon as something in it is a file or has options of
+---its own, as multipart/form-data, its files read while they are sent.
+---
+---    local form = http.form_data()
+---    form:add_field("title", "Spring")
+---    form:add_field("picture", http.file("spring.jpg"), { content_type = "image/jpeg" })
+---    session:post(url, { data = form })
+---
+---Options: `fields`, as for `form_data:add_fields`; `multipart = true` for multipart/form-data in
+---any case; `boundary` (default: one that nobody can guess).
+---
+---Raises `type`.
+---@param opts {fields: table?, multipart: boolean?, boundary: string?}?
+---@return weft.http.FormData
+function http.form_data(opts) end
+
+---A file as the body of a request, or as a value in a form. An open file (`weft.fs.open`) can be
+---sent, too: from where it stands, and it stays open and where it is.
+---
+---    session:put(url, { data = http.file("video.mp4") })
+---    session:post(url, { data = { title = "A video", video = http.file("video.mp4") } })
+---
+---Options: `filename`, what the server is told (default: the last part of the path);
+---`content_type` (default: by the end of the name).
+---
+---Raises `type`.
+---@param path string
+---@param opts {filename: string?, content_type: string?}?
+---@return weft.http.FileBody
+function http.file(path, opts) end
+
+---What stands for `null` in the JSON of requests and responses: lua-cjson's `null`.
+---
+---Raises `state` (code "no_cjson") if lua-cjson is not installed.
+---@return lightuserdata
+function http.json_null() end
+
+---Marks a table as an array, so that it is `[]` in the JSON of a request even while it is empty;
+---other empty tables are `{}`.
+---
+---    session:post(url, { json = { tags = http.json_array() } })
+---
+---Raises `type`.
+---@param list table? default: a new one
+---@return table list the same
+function http.json_array(list) end
+
+---A form to be sent: `data` of a request.
+---@class weft.http.FormData
+---@field boundary string what stands between the parts of a multipart form
+local FormData = {}
+
+---Adds a field. The value is a string, a number, a boolean, a file (`http.file(path)`, an open
+---file, or `{path = …}`), or a function that gives the value in pieces, nil at the end. Options:
+---`filename`, by which it becomes a file whatever the value is; `content_type`;
+---`headers`, more of them; `content_transfer_encoding`, which is only said, not done.
+---
+---Raises `type` (code "invalid_header" for what would break out of a part's head).
+---@param name string
+---@param value any
+---@param opts table?
+---@return weft.http.FormData self
+function FormData:add_field(name, value, opts) end
+
+---Adds fields: names with values, in the order of the names, where a list repeats the name; or a
+---list of pairs `{ name, value }`, which keeps its order.
+---
+---Raises as `form_data:add_field`.
+---@param fields table
+---@return weft.http.FormData self
+function FormData:add_fields(fields) end
+
+---Whether the form will be sent as multipart/form-data.
+---@return boolean
+function FormData:is_multipart() end
+
+---A file to be sent, by its path. It is opened when its turn comes, and closed behind it, so that
+---it can be sent again, for a redirect or a retry.
+---@class weft.http.FileBody
+---@field path string
+---@field filename string what the server is told
+---@field content_type string
+local FileBody = {}
+
+---A name and a password for servers that ask for them (RFC 7617). They are sent with every
+---request, whether or not the server asked, and anybody can read them where there is no TLS.
+---
+---The strings are sent as they are, in UTF-8 if that is what they are in; with the encoding
+---"latin1", which is aiohttp's default, they are taken as UTF-8 and sent in that.
+---
+---Raises `type`, code "invalid_auth", for a login with a colon, for control characters, and for
+---what cannot be encoded.
+---@param login string
+---@param password string? default ""
+---@param encoding string? "utf-8" (default) or "latin1"
+---@return weft.http.BasicAuth
+function http.basic_auth(login, password, encoding) end
+
+---A token of OAuth 2 or the like (RFC 6750). It is sent with every request.
+---
+---Raises `type`, code "invalid_auth", for one that is empty, or has a space or anything else
+---beside visible ASCII.
+---@param token string
+---@return weft.http.BearerAuth
+function http.bearer_auth(token) end
+
+---A name and a password, never sent in clear but as a digest of them and of what the server
+---challenged with (RFC 7616): MD5, SHA-256 and SHA-512-256, and their "-sess"; qop "auth", and
+---"auth-int" for bodies that are not streamed; user hashes. One object serves any number of
+---requests and sessions. The first request to an origin is sent twice: without, and with an
+---answer to the challenge. Those that follow into the same protection space have the answer at
+---once, unless `preemptive = false`. A body that is streamed from a function cannot be sent twice.
+---
+---A password is given in the encoding that the server expects, which today is UTF-8.
+---@param login string
+---@param password string
+---@param opts {preemptive: boolean?}?
+---@return weft.http.DigestAuth
+function http.digest_auth(login, password, opts) end
+
+---A name and a password, sent as they are, in base64. See `weft.http.basic_auth`.
+---@class weft.http.BasicAuth
+---@field login string
+local BasicAuth = {}
+
+---The value of the Authorization field. It has the password.
+---@return string
+function BasicAuth:encode() end
+
+---A token, sent as it is. See `weft.http.bearer_auth`.
+---@class weft.http.BearerAuth
+local BearerAuth = {}
+
+---The value of the Authorization field. It has the token.
+---@return string
+function BearerAuth:encode() end
+
+---A name and a password by the Digest scheme. See `weft.http.digest_auth`.
+---@class weft.http.DigestAuth
+---@field login string
+local DigestAuth = {}
+
+---Makes a transport that sends requests on and writes each exchange into a file, for
+---`weft.http.replay`. A response is handed on when its body is there. The file is begun anew with
+---the first exchange; a failure of the network is recorded, too.
+---
+---    local session = http.session{ transport = http.record("pages.jsonl") }
+---
+---Options: `redact`, the names of headers whose values are not written (default: Authorization,
+---Cookie, Proxy-Authorization; Set-Cookie is no less a secret, but a login cannot be replayed
+---without it); `redact_query`, names of parameters of URLs; `append = true` to add to what is in
+---the file; `max_body_size` (bytes; default 64 MiB). User names and passwords in URLs are never
+---written. What is in a body is.
+---
+---Raises, when it is called, what sending raised; `limit`; `os`; `cancelled`.
+---@param path string
+---@param transport (async fun(request: table): table)? what sends; default: the session's own
+---@param opts table?
+---@return async fun(request: table, send: function?): table transport
+function http.record(path, transport, opts) end
+
+---Makes a transport that answers from a file that `weft.http.record` wrote, with no network. The
+---recordings of a request, which is known by its method and URL, are given in their order.
+---
+---    local session = http.session{ transport = http.replay("pages.jsonl") }
+---
+---Options: `match_body = true`, to tell requests apart by their bodies, too; `repeats = true`, to
+---give the last recording of a request again and again; `redact_query`, as for the recording.
+---
+---Raises, when it is called, `state` (code "no_recording", `nearest`) for a request that was not
+---recorded, or not as often; what was recorded as a failure; `decode` (code "invalid_recording")
+---for a file that is not in order; `os`; `cancelled`.
+---@param path string
+---@param opts {match_body: boolean?, repeats: boolean?, redact_query: string[]?}?
+---@return async fun(request: table): table transport
+function http.replay(path, opts) end
+
+---Hooks, by aiohttp's names. Each is called as `fn(session, context, params)`, in the task of the
+---request: it may wait, and what it raises ends the request. `context` is a table of the
+---request's own, in which `trace_request_ctx` is the request's option of that name. `params` has
+---`method`, `url`, `time` (of the loop's clock) and what there is to tell: `headers`,
+---`response`, `exception`, `chunk` or `size`, `host`, `started`.
+---
+---`on_event(event, fields)` is called for everything, `event` being one of "start", "queued",
+---"dns", "connect", "tls", "reused", "sent", "head", "chunk", "end", "redirect", "retry" and
+---"error"; a phase is told when it is over, with `started` and `time`.
+---@class weft.http.Trace
+---@field on_request_start fun(session, context: table, params: table)?
+---@field on_request_headers_sent fun(session, context: table, params: table)?
+---@field on_request_chunk_sent fun(session, context: table, params: table)?
+---@field on_response_chunk_received fun(session, context: table, params: table)?
+---@field on_request_redirect fun(session, context: table, params: table)?
+---@field on_request_end fun(session, context: table, params: table)?
+---@field on_request_exception fun(session, context: table, params: table)?
+---@field on_connection_queued_start fun(session, context: table, params: table)?
+---@field on_connection_queued_end fun(session, context: table, params: table)?
+---@field on_connection_create_start fun(session, context: table, params: table)?
+---@field on_connection_create_end fun(session, context: table, params: table)?
+---@field on_connection_reuseconn fun(session, context: table, params: table)?
+---@field on_dns_resolvehost_start fun(session, context: table, params: table)?
+---@field on_dns_resolvehost_end fun(session, context: table, params: table)?
+---@field on_event fun(event: string, fields: table)?
+local Trace = {}
+
+---A request that is about to be sent, as middlewares and auth functions get it. They may change
+---`method`, `url`, `headers` and `body`.
+---@class weft.http.Request
+---@field method string
+---@field url weft.url.URL where it goes, without credentials; a string is taken too
+---@field headers weft.http.Headers
+---@field body (string | string[] | async fun(): string?)? a function gives piece after piece
+---@field message table what goes over the wire: for weft's own files
+local Request = {}
+
+---A response as a transport, or a middleware, makes it.
+---@class weft.http.Answer
+---@field status integer
+---@field reason string? default: the usual one
+---@field version string? default "1.1"
+---@field headers (table | weft.http.Headers)?
+---@field body (string | async fun(): string?)? a function gives piece after piece, nil at the end
+---@field trailers (table | weft.http.Headers)?
+---@field close fun()? called when a body that a function gives is needed no more
+local Answer = {}
 
 ---Makes an empty jar. Options: `clock`, a function that returns the seconds since 1970 (default
 ---`os.time`); `nameless = false` refuses cookies without a name, which browsers take;

@@ -193,6 +193,7 @@ local function settle_coding(prepared, option, fields)
 end
 
 ---What a body is made of, ready to be sent.
+---@private
 ---@class weft.http.Prepared
 ---@field body string | string[] | (async fun(): string?) a source gives nil at the end
 ---@field length integer? bytes; nil: unknown, to be sent in chunks

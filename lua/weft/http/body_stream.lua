@@ -11,6 +11,7 @@ local errors = require "weft.error"
 local timeouts = require "weft.http.timeouts"
 
 ---A body that is still coming.
+---@private
 ---@class weft.http.BodyStream
 ---@field ended boolean all of it was read
 local BodyStream = {}

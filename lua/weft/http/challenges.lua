@@ -84,6 +84,7 @@ local function read_token68(text, at)
 end
 
 ---A challenge: `scheme` in lower case, `params` (names in lower case), or `token68`.
+---@private
 ---@class weft.http.Challenge
 ---@field scheme string
 ---@field params table<string, string>

@@ -17,6 +17,7 @@ local timeouts = require "weft.http.timeouts"
 local tls = require "weft.tls"
 
 ---Makes connections. Made by `connector.new`.
+---@private
 ---@class weft.http.Connector
 local Connector = {}
 Connector.__index = Connector

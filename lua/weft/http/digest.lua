@@ -12,6 +12,7 @@ local errors = require "weft.error"
 local options = require "weft.options"
 local urls = require "weft.url"
 
+---@class weft.http
 local M = {}
 
 -- How often one request is sent anew: for its challenge, and for nonces that went stale at once.

@@ -162,7 +162,7 @@ function M.save(response, path, opts)
   if opts.on_progress ~= nil then
     options.callable(opts.on_progress, "on_progress")
   end
-  if opts.resume and response._state == nil then
+  if opts.resume and not response._state then
     return save_resumable(response, path, opts)
   end
   return write({ response = response, total = whole(response).total }, path, opts)

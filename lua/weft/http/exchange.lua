@@ -211,12 +211,13 @@ end
 ---@async
 ---@param session weft.http.Session
 ---@param request weft.http.Request
+---@param now number? by the loop's clock
 ---@return weft.http.Response
-function M.run(session, request)
+function M.run(session, request, now)
   local total = request.settings.total
   local hooks = request.settings.trace
   if not request.started then
-    request.started = core.loop_time(core.running_loop() or core.default_loop())
+    request.started = now or core.loop_time(core.running_loop() or core.default_loop())
     if total then
       request.total, request.deadline = total, request.started + total
     end

@@ -416,6 +416,6 @@ function M.is_form(value)
   return getmetatable(value) == FormData
 end
 
-M.FormData = FormData
+M._FormData = FormData
 
 return M

@@ -122,6 +122,7 @@ end
 --- the object ------------------------------------------------------------------------------
 
 ---What a file says.
+---@private
 ---@class weft.http.Netrc
 local Netrc = {}
 Netrc.__index = Netrc

@@ -20,6 +20,7 @@ local proxies = require "weft.http.proxy"
 local timeouts = require "weft.http.timeouts"
 
 ---What sends requests. Made by `network.new`.
+---@private
 ---@class weft.http.Network
 local Network = {}
 Network.__index = Network
@@ -393,8 +394,11 @@ end
 ---@return table head
 ---@return weft.http.BodyStream? body
 function Network:send(request)
-  request.timeouts, request.phase = request.timeouts or NO_LIMITS, "pool"
-  request.options = request.options or NO_LIMITS
+  request.phase = "pool"
+  if not request.timeouts or not request.options then
+    request.timeouts = request.timeouts or NO_LIMITS
+    request.options = request.options or NO_LIMITS
+  end
   local pool, route = self._pool, route_of(self, request)
   local message, opts = message_of(request, route), exchange_options(self, request)
   local conn, is_reused = pool:take(route.key, route.name), true

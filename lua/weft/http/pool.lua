@@ -16,6 +16,7 @@ local idle = require "weft.http.idle"
 local options = require "weft.options"
 
 ---Connections by key: what they have in common that can be used for the same requests.
+---@private
 ---@class weft.http.Pool
 local Pool = {}
 Pool.__index = Pool

@@ -101,6 +101,7 @@ function M.follow(request, response)
     fail(response, "body_not_replayable", ("a redirect (%d) of a request whose body cannot be "
       .. "sent a second time"):format(response.status), location)
   end
+  response.method, response._address = request.method, request.address -- which change now
   request:redirect(address, method, keeps_body)
   return true
 end

@@ -403,12 +403,24 @@ local function leave_origin(self, address)
   end
 end
 
+---Makes header fields and a message its own that it shares with others (see weft.http.quick):
+---before it is changed.
+---@private
+function Request:own()
+  if self.is_shared then
+    self.is_shared = false
+    self.headers = self.headers:copy()
+    self.message = { method = self.method, fields = self.headers, length = self.message.length }
+  end
+end
+
 ---Turns it into the request that a redirect asks for.
 ---@private
 ---@param address table
 ---@param method string
 ---@param keeps_body boolean
 function Request:redirect(address, method, keeps_body)
+  self:own()
   self.headers = self.pristine or self.headers
   self.message.fields = self.headers
   self.method, self.message.method = method, method
@@ -451,11 +463,11 @@ end
 ---@private
 ---@param headers table<string, string>
 function Request:again(headers)
-  local made = setmetatable({}, Request)
+  local made = setmetatable({}, getmetatable(self))
   for key, value in pairs(self) do
     made[key] = value
   end
-  made.headers = self.headers:copy()
+  made.headers, made.is_shared = self.headers:copy(), false
   override(made.headers, headers)
   made.message = { method = self.method, fields = made.headers }
   made.history, made.response, made.pristine = nil, false, self.pristine and made.headers:copy()
@@ -468,5 +480,7 @@ function Request:progress()
   local history = self.history
   return history and (", after %d redirect%s"):format(#history, #history > 1 and "s" or "") or ""
 end
+
+M._Request = Request
 
 return M

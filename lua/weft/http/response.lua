@@ -39,8 +39,7 @@ local EXCERPT = 200
 ---@field real_url string the same with the fragment
 ---@field history weft.http.Response[] the redirects that led here, in order
 ---@field cookies table<string, weft.http.Cookie> that this response sets
----@field content_type string in lower case, without parameters; "application/octet-stream" if the
----server says nothing
+---@field content_type string in lower case, without parameters; or "application/octet-stream"
 ---@field charset string? that Content-Type names, in lower case
 ---@field content_length integer? what the server says
 ---@field links table<string, weft.http.Link> of the Link fields, by `rel`
@@ -84,6 +83,11 @@ local KEPT = {
 }
 
 local MADE = {
+  -- These four are fields of responses that share no request's message.
+  reason = function(self) return self._head.reason end,
+  version = function(self) return self._head.version end,
+  method = function(self) return self._request.method end,
+  _address = function(self) return self._request.address end,
   url = function(self) return self._address.href end,
   real_url = function(self) return self._address.real_href end,
   ok = function(self) return self.status < 400 end,
@@ -407,17 +411,23 @@ end
 
 --- files and statuses -----------------------------------------------------------------------
 
----Writes the body into a file, which has its name only when it is whole; see `download`. Options:
----`fsync`; `perms`, the file's permissions; `on_progress`, called as `fn(size, total)` after each
----piece; `resume`: what comes before a failure is kept beside the file (`PATH.part`) and gone on
----with by the next call, or at once where the request has a `retry`, if the server says that it
----is still the same (`ETag`, `Last-Modified`).
+---Options of `response:save`.
+---@class weft.http.SaveOptions
+---@field resume boolean? keep what came before a failure, and go on with it; default false
+---@field on_progress fun(size: integer, total: integer?)? called after each piece, with bytes
+---@field fsync boolean? wait until all is on the disk; default false
+---@field perms integer? the file's permissions
+local SaveOptions = {} -- luacheck: ignore 211
+
+---Writes the body into a file, which has its name only when it is whole. With `resume`, what comes
+---before a failure is kept beside the file (`PATH.part`) and gone on with by the next call, or at
+---once where the request has a `retry`, if the server says that it is still the same (`ETag`,
+---`Last-Modified`).
 ---
 ---Raises as `read`, but for `limit`; `os`.
 ---@async
 ---@param path string
----@param opts {fsync: boolean?, perms: integer?, on_progress: fun(size: integer, total: integer?)?,
----  resume: boolean?}?
+---@param opts weft.http.SaveOptions?
 ---@return integer size of the file
 function Response:save(path, opts)
   if self._state == "streaming" then
@@ -439,15 +449,18 @@ local function excerpt_of(self)
   return (text:gsub("%s+", " ")) .. (#bytes > EXCERPT and "…" or "")
 end
 
+---Makes an error of a status of 400 or more; the connection is given back then. Other responses
+---it returns.
+---
 ---Raises `http`, with `status`, `url`, `method`, `headers` and, if it was short and there, a
----bit of the body in `excerpt`, for a status of 400 or more; the connection is given back then.
+---bit of the body in `excerpt`.
 ---@return weft.http.Response self
 function Response:raise_for_status()
   if self.status < 400 then
     return self
   end
   local excerpt = excerpt_of(self)
-  if self._state == nil then
+  if not self._state then
     self:release()
   end
   errors.raise("http", ("%d%s for %s %s%s"):format(self.status,
@@ -472,10 +485,15 @@ function M.new(request, head, body)
       body, bytes = nil, ""
     end
   end
+  local at = core.task_time()
+  if request.is_shared and bytes then -- the usual case, in a table half the size
+    return setmetatable({ status = head.status, headers = head.fields, _head = head,
+      _bytes = bytes, _request = request, _at = at, _state = false, _has_ended = true }, Class)
+  end
   local self = setmetatable({ status = head.status, reason = head.reason, version = head.version,
     headers = head.fields, method = request.method, _head = head, _body = body, _bytes = bytes,
     _request = request, _address = request.address,
-    _at = core.loop_time(core.running_loop()) }, Class)
+    _at = at }, Class)
   if request.history then
     self.history = request.history
   end

@@ -53,6 +53,7 @@ end
 --- partial files --------------------------------------------------------------------
 
 ---Of which version of a resource something is a part.
+---@private
 ---@alias weft.http.Validator {etag: string?, last_modified: string?, url: string?}
 
 ---What tells, in a response, one version of the resource from all others: a strong ETag, or a
@@ -341,8 +342,7 @@ end
 ---@private
 ---@param path string
 ---@param read async fun(): string?
----@param opts {fsync: boolean?, perms: integer?, resume: weft.http.Validator?, offset: integer?,
----  on_progress: fun(size: integer)?}?
+---@param opts table?
 ---@return integer size of the file
 function M.save(path, read, opts)
   options.callable(read, "the function")

@@ -16,8 +16,8 @@ local loops = require "weft.loop"
 local netrc = require "weft.http.netrc"
 local network = require "weft.http.network"
 local options = require "weft.options"
+local quick = require "weft.http.quick"
 local requestfields = require "weft.http.requestfields"
-local requests = require "weft.http.request"
 local settings = require "weft.http.settings"
 local transports = require "weft.http.transport"
 local weft = require "weft"
@@ -28,23 +28,18 @@ local M = {}
 -- Who a request comes from, if the script does not say.
 local USER_AGENT = "weft/" .. weft._VERSION:match("^%d+%.%d+")
 
----Options of `http.session`. Those without "session only" can be given to a request, too, where
----they come before the session's; false takes an option of the session back.
+---Options of `weft.http.session`. Those without "session only" can be given to a request, too,
+---where they come before the session's; false takes an option of the session back.
 ---@class weft.http.SessionOptions
----@field base_url (string | weft.url.URL)? what URLs are relative to; its path must end with "/";
----session only
----@field headers (table | weft.http.Headers)? for all requests; those of a request come before
----them, and false in place of a value takes one away
----@field cookies table? names and values, for the jar, sent to every host; session only (a request
----has an option of this name of its own)
+---@field base_url (string | weft.url.URL)? what URLs are relative to; ends with "/"; session only
+---@field headers (table | weft.http.Headers)? false in place of a value takes one away
+---@field cookies table<string, string>? for the jar, to be sent to every host
 ---@field cookie_jar (weft.http.CookieJar | false)? default: a new one; false: none; session only
----@field auth any `http.basic_auth`, `bearer_auth` or `digest_auth`, or a function; with a
----`base_url` for its origin only
----@field timeout (number | table | false)? seconds: a number is `total`; see below
+---@field auth any `http.basic_auth` or the like, or a function; with a `base_url` for its origin
+---@field timeout (number | weft.http.Timeouts | false)? seconds: a number is the total
 ---@field limit integer? connections at once, default 100; 0 is no limit; session only
 ---@field limit_per_host integer? default 0, no limit; session only
----@field keepalive_timeout number? seconds that an idle connection is kept, default 15; session
----only
+---@field keepalive_timeout number? seconds that a connection is kept; default 15; session only
 ---@field force_close boolean? close each connection after its response
 ---@field dns_cache_ttl number? seconds; session only
 ---@field resolver any session only
@@ -68,15 +63,12 @@ local USER_AGENT = "weft/" .. weft._VERSION:match("^%d+%.%d+")
 ---@field max_head_size integer? bytes; default 128 KiB
 ---@field max_informational integer? responses before the final one; default 16
 ---@field max_body_size integer? what `read` collects, bytes; default 1 GiB
----@field raise_for_status (boolean | fun(response: weft.http.Response))? raise for each status of
----400 or more; or a function that is called with each response
+---@field raise_for_status (boolean | fun(response: weft.http.Response))? for each response
 ---@field user_agent (string | false)? session only
----@field skip_auto_headers string[]? names of headers that are not to be sent unless a script
----gives them
+---@field skip_auto_headers string[]? headers that are sent only if the script gives them
 ---@field retry (boolean | integer | weft.http.Retry)? default: none
 ---@field trace (weft.http.Trace | weft.http.Trace[])?
----@field middlewares (async fun(request: weft.http.Request, next: function): weft.http.Response)[]?
----functions around each request: `next(request)` sends it, and returns the response
+---@field middlewares weft.http.Middleware[]? functions around each request
 ---@field transport function? takes the place of the network; session only
 ---@field fallback_encoding string? of text that names none; default "utf-8"
 ---@field compress (boolean | string)? of request bodies: true ("deflate"), "gzip", "deflate"
@@ -85,11 +77,14 @@ local USER_AGENT = "weft/" .. weft._VERSION:match("^%d+%.%d+")
 ---@field read_until_eof boolean? false: a body without a length is taken for none; default true
 local SessionOptions = {} -- luacheck: ignore 211
 
+---A function around each request: `next(request)` sends it, and returns the response; it may be
+---called several times, or not at all. What is returned is a response, or a `weft.http.Answer`.
+---@alias weft.http.Middleware async fun(request: weft.http.Request, next: function): table
+
 ---Options of a request, beside those of `weft.http.SessionOptions`.
 ---@class weft.http.RequestOptions: weft.http.SessionOptions
 ---@field params (table | string)? parameters, added to the URL's query
----@field data any the body: a string, a form (a table, or `http.form_data()`), a file
----(`http.file`), a function that returns piece after piece; see the chapter on bodies
+---@field data any the body: a string, a form, a file, a stream, a function: see the page on bodies
 ---@field json any the body, as JSON
 ---@field cookies table<string, string>? for this request, beside those of the jar
 ---@field trailers (table | weft.http.Headers)? fields to be sent behind the body
@@ -98,11 +93,8 @@ local SessionOptions = {} -- luacheck: ignore 211
 ---@field trace_request_ctx any for hooks
 local RequestOptions = {} -- luacheck: ignore 211
 
----Makes requests that have options, cookies and connections in common. Made by `http.session`.
----Seconds of `timeout`: `total` (default 300) for all of a request with redirects, retries and the
----body; `pool` for a free connection; `dns`; `connect` for all that comes before the request;
----`sock_connect` (default 30) for one address; `tls`; `ttfb` for the first byte of the response;
----`sock_read` for each silence. `min_rate` are bytes per second of a body. 0 and false are none.
+---Makes requests that have options, cookies and connections in common. Made by
+---`weft.http.session`.
 ---@class weft.http.Session
 ---@field cookie_jar weft.http.CookieJar | false
 ---@field closed boolean
@@ -156,10 +148,10 @@ end
 ---Raises `type` for options that there are not, or that cannot be.
 ---
 ---```lua
----local session = http.session({ base_url = "https://api.example/v1/", timeout = 30,
----  headers = { ["X-Key"] = "secret" } })
----for _, item in ipairs(session:get("items", { params = { page = 2 } }):json()) do
----  print(item.name)
+---local session = http.session { base_url = site .. "/", timeout = 30,
+---  headers = { ["X-Api-Key"] = "secret" } }
+---for _, book in ipairs(session:get("books", { params = { page = 3 } }):json().books) do
+---  print(book.title) --> The War of the Worlds
 ---end
 ---session:close()
 ---```
@@ -177,6 +169,7 @@ function M.session(opts)
   end
   self._transport = made.transport and transports.of(made.transport, connect) or connect()
   self._guard = guard.new(self._transport)
+  self._quick = quick.of(self)
   return self
 end
 
@@ -194,15 +187,18 @@ end
 ---@param opts weft.http.RequestOptions?
 ---@return weft.http.Response
 function Session:request(method, url, opts)
+  local now = core.task_time()
   if self.closed then
     errors.raise("closed", "the session is closed")
-  elseif not core.in_task() then
+  elseif not now then
     errors.raise("state", "requests can be made in tasks only: see weft.run")
   end
-  return exchange.run(self, requests.new(self, method, url, opts))
+  return exchange.run(self, quick.new(self, method, url, opts), now)
 end
 
----`session:request("GET", url, opts)`.
+---Asks for what is at a URL: `session:request` with the method GET.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -211,7 +207,9 @@ function Session:get(url, opts)
   return self:request("GET", url, opts)
 end
 
----`session:request("POST", url, opts)`.
+---Sends something to a URL: `session:request` with the method POST.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -220,7 +218,9 @@ function Session:post(url, opts)
   return self:request("POST", url, opts)
 end
 
----`session:request("PUT", url, opts)`.
+---Sends what shall be at a URL: `session:request` with the method PUT.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -229,7 +229,9 @@ function Session:put(url, opts)
   return self:request("PUT", url, opts)
 end
 
----`session:request("PATCH", url, opts)`.
+---Sends changes of what is at a URL: `session:request` with the method PATCH.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -238,7 +240,9 @@ function Session:patch(url, opts)
   return self:request("PATCH", url, opts)
 end
 
----`session:request("DELETE", url, opts)`.
+---Asks to remove what is at a URL: `session:request` with the method DELETE.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -247,7 +251,9 @@ function Session:delete(url, opts)
   return self:request("DELETE", url, opts)
 end
 
----`session:request("OPTIONS", url, opts)`.
+---Asks what may be done with a URL: `session:request` with the method OPTIONS.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -256,7 +262,10 @@ function Session:options(url, opts)
   return self:request("OPTIONS", url, opts)
 end
 
----`session:request("HEAD", url, opts)`; as aiohttp's, it follows no redirects unless told to.
+---Asks for the head alone: `session:request` with the method HEAD; as aiohttp's, it follows no
+---redirects unless told to.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -375,9 +384,7 @@ end
 ---Raises as `session:request`.
 ---
 ---```lua
----weft.run(function()
----  print(http.get("https://example.com/"):text())
----end)
+---print(http.request("GET", site .. "/page/1").status) --> 200
 ---```
 ---@async
 ---@param method string
@@ -399,7 +406,9 @@ function M.request(method, url, opts)
   return session:request(method, url, copy)
 end
 
----`weft.http.request("GET", url, opts)`.
+---Asks for what is at a URL: `weft.http.request` with the method GET.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -408,7 +417,9 @@ function M.get(url, opts)
   return M.request("GET", url, opts)
 end
 
----`weft.http.request("POST", url, opts)`.
+---Sends something to a URL: `weft.http.request` with the method POST.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -417,7 +428,9 @@ function M.post(url, opts)
   return M.request("POST", url, opts)
 end
 
----`weft.http.request("PUT", url, opts)`.
+---Sends what shall be at a URL: `weft.http.request` with the method PUT.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -426,7 +439,9 @@ function M.put(url, opts)
   return M.request("PUT", url, opts)
 end
 
----`weft.http.request("PATCH", url, opts)`.
+---Sends changes of what is at a URL: `weft.http.request` with the method PATCH.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -435,7 +450,9 @@ function M.patch(url, opts)
   return M.request("PATCH", url, opts)
 end
 
----`weft.http.request("DELETE", url, opts)`.
+---Asks to remove what is at a URL: `weft.http.request` with the method DELETE.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -444,7 +461,9 @@ function M.delete(url, opts)
   return M.request("DELETE", url, opts)
 end
 
----`weft.http.request("HEAD", url, opts)`.
+---Asks for the head alone: `weft.http.request` with the method HEAD.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?
@@ -453,7 +472,9 @@ function M.head(url, opts)
   return M.request("HEAD", url, opts)
 end
 
----`weft.http.request("OPTIONS", url, opts)`.
+---Asks what may be done with a URL: `weft.http.request` with the method OPTIONS.
+---
+---Raises as `session:request`.
 ---@async
 ---@param url string | weft.url.URL
 ---@param opts weft.http.RequestOptions?

@@ -165,6 +165,20 @@ function Rate:within(fn, ...)
   return scope._limit(nil, too_slow, self, nil, nil, watch, watched, self, fn, ...)
 end
 
+---Limits of a request. What a request does not say is as its session has it; 0 and false are none.
+---The error of a limit is of kind `timeout`, has its name in `timeout`, and the phase in `phase`.
+---@class weft.http.Timeouts
+---@field total number? seconds for all of it, with redirects, retries and the body; default 300
+---@field pool number? seconds for a free connection
+---@field dns number? seconds for looking up the name
+---@field connect number? seconds for all that comes before the request
+---@field sock_connect number? seconds for connecting to one address; default 30
+---@field tls number? seconds for the TLS handshake
+---@field ttfb number? seconds for the first byte of the response
+---@field sock_read number? seconds of silence
+---@field min_rate number? not seconds: bytes per second of the body, on average
+local Timeouts = {} -- luacheck: ignore 211
+
 local NAMES = { "total", "pool", "dns", "connect", "sock_connect", "tls", "ttfb", "sock_read",
   "min_rate" }
 
