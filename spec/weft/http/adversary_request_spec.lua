@@ -391,7 +391,8 @@ describe("cookies", function()
   it("that are no cookies do no harm", run(function()
     local fields = {}
     for i, value in ipairs { "", "=", ";", "a", "=b", "a=b=c", "a\tb=c",
-      "a=\"x;y\"", ("; "):rep(900), "a=b; Max-Age=" .. ("9"):rep(400), "a=b; Max-Age=-" .. ("9"):rep(400),
+      "a=\"x;y\"", ("; "):rep(900), "a=b; Max-Age=" .. ("9"):rep(400),
+      "a=b; Max-Age=-" .. ("9"):rep(400),
       "a=b; Path=", "a=b; Domain=.", "a=b; Domain=com", "a=b; Domain=127.0.0.1.",
       "a=b; Domain=" .. ("x."):rep(500),
       "a=b; Expires=" .. ("9:"):rep(999), "__Host-a=b; Domain=127.0.0.1", "__Secure-a=b",
