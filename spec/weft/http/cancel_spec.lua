@@ -118,8 +118,13 @@ local CASES = {
       ttfb = 9, sock_read = 9, min_rate = 1 } }):read()
   end },
   { "two at once on one connection", function(s, url)
-    weft.gather(function() s:get(url .. "large"):read() end,
-      function() s:get(url .. "good"):read() end)
+    local results = weft.gather({ function() s:get(url .. "large"):read() end,
+      function() s:get(url .. "good"):read() end }, { return_exceptions = true })
+    for i = 1, 2 do
+      if results[i] then
+        error(results[i], 0)
+      end
+    end
   end, session = { limit = 1 } },
   { "middlewares", function(s, url)
     s:get(url .. "first", { middlewares = {
