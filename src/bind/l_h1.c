@@ -285,10 +285,18 @@ static int l_h1_head(lua_State *L) {
 
 /* --- the rest ------------------------------------------------------------ */
 
+/* With what has come of the response in hand and was not taken yet. */
+static uint64_t all_received(const struct l_h1 *c) {
+  if (c->s->stream.top == NULL ||
+      (c->state != L_H1_HEAD && c->state != L_H1_BODY))
+    return c->received;
+  return c->received + weft_buffer_size(&c->s->stream.in);
+}
+
 static void push_bytes_moved(lua_State *L, const struct l_h1 *c) {
   uint64_t sent = c->sent + (c->has_write ? c->s->stream.write.sent : 0);
   lua_pushinteger(L, (lua_Integer)sent);
-  lua_pushinteger(L, (lua_Integer)c->received);
+  lua_pushinteger(L, (lua_Integer)all_received(c));
 }
 
 /* h1_over(h1) -> whether another exchange may follow the one whose message has
@@ -319,7 +327,7 @@ static int l_h1_counts(lua_State *L) {
   notice_write(c);
   weft_h1_settle_write(c);
   push_bytes_moved(L, c);
-  lua_pushboolean(L, c->received > c->begun);
+  lua_pushboolean(L, all_received(c) > c->begun);
   lua_pushnumber(L, (lua_Number)c->active_at / 1e9);
   lua_pushboolean(L, !c->has_write);
   return 5;

@@ -38,13 +38,13 @@ local function sentinel(lease)
   return setmetatable({}, { __gc = collect })
 end
 
--- The bytes that a connection has received so far: those not taken yet are in its stream.
+-- The bytes that a connection has received so far, taken or not.
 local function received(conn)
   if conn.state == "closed" then
     return conn.bytes_received
   end
   local _, bytes = core.h1_counts(conn._h1)
-  return bytes + core.stream_state(conn._stream)
+  return bytes
 end
 
 local function new(pool, conn, route, request)
