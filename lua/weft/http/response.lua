@@ -26,9 +26,10 @@ local SOME = 64 * 1024
 -- How much of a body the error of raise_for_status shows, in bytes.
 local EXCERPT = 200
 
----A response. It is there as soon as its head is: the body is read by its methods, as it comes,
----or else the connection is closed when the response is collected. `read`, `text` and `json` may
----be called again and in any order; what was streamed is gone.
+---A response. It is there as soon as its head is: the body is read by its methods, as it comes.
+---Read it, release it, or use `with`: else it keeps its connection until it is collected, and
+---those who wait for one wait for that. `read`, `text` and `json` may be called again and in any
+---order; what was streamed is gone.
 ---@class weft.http.Response
 ---@field status integer
 ---@field reason string what stands behind the status; often empty
