@@ -311,6 +311,36 @@ describe("a SOCKS proxy", function()
     end)
   end))
 
+  it("is asked for one address after the other, by a connection each", run(function()
+    local function resolver(list)
+      return { resolve = function(_, _, port)
+        local addresses = {}
+        for i, address in ipairs(list) do
+          addresses[i] = { family = "inet", address = address, port = port }
+        end
+        return addresses
+      end }
+    end
+    local proxy, server = proxies.socks { reply = { ["192.0.2.1"] = 4, ["192.0.2.2"] = 5,
+      ["192.0.2.9"] = 2 } }, raw.serve(raw.answer(OK))
+    local url, via = ("http://a.test:%d/"):format(server.port), proxy_at("socks5", proxy.port)
+    local transport = networks.new { resolver = resolver { "192.0.2.1", "192.0.2.2",
+      "192.0.2.3", "192.0.2.4" } }
+    assert.equal("hello", (get(transport, url, via)))
+    assert.same({ "192.0.2.1", "192.0.2.2", "192.0.2.3" }, proxy.heads)
+    assert.equal(3, proxy.connections)
+    transport:close()
+    transport = networks.new { resolver = resolver { "192.0.2.1", "192.0.2.2" } }
+    local e = raises({ "proxy", "ECONNREFUSED" }, get, transport, url, via)
+    assert.same({ "192.0.2.1", "192.0.2.2" }, { e.errors[1].address, e.errors[2].address })
+    assert.same({ "EHOSTUNREACH", "ECONNREFUSED" }, { e.errors[1].code, e.errors[2].code })
+    assert.matches("ECONNREFUSED", tostring(e))
+    quiet(transport)
+    transport:close()
+    proxy.close()
+    server:close()
+  end))
+
   it("that closes is an error of the proxy", run(function()
     with({ raw.bytes(1) }, nil, nil, function(transport, server)
       local e = raises("proxy", get, transport, "http://a.test/", proxy_at("socks5h", server.port))
