@@ -17,6 +17,7 @@ local errors = require "weft.error"
 local options = require "weft.options"
 local pools = require "weft.http.pool"
 local proxies = require "weft.http.proxy"
+local scope = require "weft.scope"
 local timeouts = require "weft.http.timeouts"
 
 ---What sends requests. Made by `network.new`.
@@ -129,8 +130,35 @@ local function limits_of(opts)
   return limits
 end
 
+local function closed_meanwhile(_, request)
+  return errors.new("closed", "the session is closed", { phase = request.phase })
+end
+
+local function note(scope_of_wait, self, request)
+  self._connecting[request] = scope_of_wait
+end
+
+local function noted(self, request, ok, ...)
+  self._connecting[request] = nil
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+local function connect_noted(self, request, route)
+  return noted(self, request, errors.guarded(self._connector.connect, self._connector, request,
+    route))
+end
+
+-- A stream, unless all is closed before it is there.
+local function connect(self, request, route)
+  return scope._limit(nil, closed_meanwhile, self, request, nil, note, connect_noted, self,
+    request, route)
+end
+
 local function new_connection(self, request, route)
-  local stream = self._connector:connect(request, route)
+  local stream = connect(self, request, route)
   local ok, conn = pcall(connections.new, stream, limits_of(request.options))
   if not ok then
     stream:close()
@@ -432,10 +460,14 @@ end
 
 --- all of it -----------------------------------------------------------------------------------
 
----Closes all connections. Who waits for something gets `closed`. Idempotent; never waits.
+---Closes all connections, and breaks off those that are being made. Who waits for something gets
+---`closed`. Idempotent; never waits.
 ---@private
 function Network:close()
   self._pool:close()
+  for _, scope_of_wait in pairs(self._connecting) do
+    core.scope_reschedule(scope_of_wait, 0)
+  end
   self._connector:close()
 end
 
@@ -483,7 +515,7 @@ function M.new(opts)
   opts = options.check(opts, OPTIONS, "session")
   return setmetatable({ requests = 0, reused = 0, retries = 0,
     _pool = pools.new(pick(opts, POOL)), _connector = connectors.new(pick(opts, CONNECTOR)),
-    _routes = setmetatable({}, { __mode = "k" }) }, Network)
+    _connecting = {}, _routes = setmetatable({}, { __mode = "k" }) }, Network)
 end
 
 return M

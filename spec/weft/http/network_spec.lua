@@ -113,6 +113,43 @@ describe("a transport", function()
     end)
   end))
 
+  it("is closed while it connects, in each phase", run(function()
+    local gate = weft.event()
+    local resolver = { resolve = function()
+      gate:wait()
+    end }
+    local function closes(transport, phase, made)
+      local task = weft.create_task(transport.send, transport, made)
+      testing.wait_all_parked()
+      repeat weft.sleep(0) until made.phase == phase
+      transport:close()
+      assert.equal(phase, raises("closed", task.await, task).phase)
+      quiet(transport)
+      assert.same({}, transport._connecting)
+    end
+    closes(networks.new { resolver = resolver }, "dns",
+      request(80, { url = urls.parse "http://slow.test/" }))
+    local server = raw.serve { raw.hang() }
+    local url = ("https://127.0.0.1:%d/"):format(server.port)
+    closes(networks.new(), "tls", request(80, { url = urls.parse(url) }))
+    closes(networks.new(), "proxy", request(80, { url = urls.parse(url),
+      proxy = { url = urls.parse(("http://127.0.0.1:%d/"):format(server.port)) } }))
+    server:close()
+  end))
+
+  it("closed in the turn in which it has connected has nothing open", run(function()
+    with(raw.answer(OK), {}, function(transport, port)
+      local task = weft.create_task(transport.send, transport, request(port, {
+        trace = function(event)
+          if event == "connect" then
+            transport:close()
+          end
+        end }))
+      assert.is_truthy(raises("closed", task.await, task))
+      assert.same({ 0, 0 }, { transport:statistics().open, transport:statistics().in_use })
+    end)
+  end))
+
   it("can be used in one loop after the other", support.outside(function()
     local transport = networks.new { limit = 1 }
     for _ = 1, 2 do
@@ -250,6 +287,18 @@ describe("a body that comes later", function()
       body:close()
       quiet(transport)
     end)
+  end))
+
+  it("that nobody has any more is looked for while somebody waits", run(function()
+    with({ { raw.request(), LARGE, raw.hang() }, { raw.answer(OK) } }, { limit = 1 },
+      function(transport, port)
+        weft.create_task(function()
+          transport:send(request(port))
+        end):await()
+        assert.equal("hello", (get(transport, port))) -- after a second
+        quiet(transport)
+        assert.equal(0, transport._pool.lent)
+      end)
   end))
 
   it("of a wrong use is not touched", run(function()
