@@ -100,12 +100,26 @@ local function context_of(value)
   return contexts[value]
 end
 
+-- The protocol that is spoken, whatever a context offers that serves other connections too.
+local PROTOCOL = "http/1.1"
+local ALPN = string.char(#PROTOCOL) .. PROTOCOL
+
+-- A server need not choose, but what it chooses must have been offered.
+local function check_protocol(stream, host)
+  local chosen = core.tls_alpn(stream)
+  if chosen and chosen ~= PROTOCOL then
+    errors.raise("protocol", ("%s wants to speak %q, which was not offered: only %s was")
+      :format(host, chosen, PROTOCOL), { code = "alpn", phase = "tls", alpn = chosen })
+  end
+end
+
 -- The stream is closed if this fails; also when it does before the handshake.
 local function secure(request, stream, value, host, port, is_proxy)
   local phase, started = enter(request, "tls", is_proxy), now()
   local ok, e = errors.guarded(function()
     timeouts.within("tls", phase, request.timeouts.tls, tls._start, stream, context_of(value),
-      false, host, port)
+      false, host, port, ALPN)
+    check_protocol(stream, host)
   end)
   if not ok then
     stream:close()

@@ -3,6 +3,7 @@
 -- SOCKS; refusals; who sees which credentials; sessions of TLS.
 
 local certs = require "spec.tls_certs"
+local core = require "weft.core"
 local fields = require "weft.http.fields"
 local networks = require "weft.http.network"
 local proxies = require "spec.http_proxies"
@@ -105,6 +106,42 @@ describe("without a proxy, TLS", function()
           assert.same({ false, true }, resumed)
         end)
     end
+  end))
+
+  it("is for HTTP/1.1, whatever the context offers", run(function()
+    local server_context = weft.tls.context { cert = certs.path "b.pem", key = certs.path "b.key",
+      alpn = { "h2", "http/1.1" } }
+    with(raw.answer(OK), server_context, nil, function(transport, server)
+      local url = ("https://localhost:%d/"):format(server.port)
+      for _, alpn in ipairs { false, { "h2", "http/1.1" }, { "h2" } } do
+        local tls = client_tls { alpn = alpn or nil }
+        local text, head = get(transport, url, nil, { tls = tls, tls_key = tostring(alpn) })
+        assert.same({ "hello", "http/1.1" }, { text, head.connection_info.tls.alpn })
+        local stream = weft.open_connection { host = "localhost", port = server.port, tls = tls }
+        assert.equal(alpn and "h2" or nil, stream:tls_info().alpn) -- it is the same context
+        stream:close()
+      end
+    end)
+  end))
+
+  it("with a server that speaks something else is an error", run(function()
+    local other = weft.tls.context { cert = certs.path "b.pem", key = certs.path "b.key",
+      alpn = { "h2" } }
+    with({ raw.hang() }, other, nil, function(transport, server)
+      local url = ("https://localhost:%d/"):format(server.port)
+      local e = raises("tls", get, transport, url, nil, { tls = client_tls() })
+      assert.matches("ALPN", e.message)
+    end)
+    local tls_alpn = core.tls_alpn
+    with({ raw.hang() }, server_tls(), nil, function(transport, server)
+      core.tls_alpn = function() return "h2" end -- OpenSSL's servers are honest
+      local e = raises({ "protocol", "alpn" }, get, transport,
+        ("https://localhost:%d/"):format(server.port), nil, { tls = client_tls() })
+      core.tls_alpn = tls_alpn
+      assert.equal("tls", e.phase)
+      assert.matches('wants to speak "h2"', e.message)
+      quiet(transport)
+    end)
   end))
 
   it("that is not trusted is an error", run(function()
