@@ -187,6 +187,8 @@ function Response:with(fn, ...)
 end
 
 ---Takes over the connection of a response with the status 101 (Switching Protocols), as a stream.
+---A request asks for one by its headers: `{ Upgrade = "chat", Connection = "Upgrade" }`. A server
+---that switches although nobody asked is an error of the request, of kind `protocol`.
 ---
 ---Raises `state` for any other response, and when it was taken already; `closed`.
 ---@return weft.Stream

@@ -88,7 +88,7 @@ local SessionOptions = {} -- luacheck: ignore 211
 ---@field json any the body, as JSON
 ---@field cookies table<string, string>? for this request, beside those of the jar
 ---@field trailers (table | weft.http.Headers)? fields to be sent behind the body
----@field upgrade boolean? take 101 (Switching Protocols) for an answer; see `response:detach`
+---@field upgrade boolean? allow a 101, as the header Upgrade does; see `response:detach`
 ---@field on_informational fun(status: integer, headers: weft.http.Headers)?
 ---@field trace_request_ctx any for hooks
 local RequestOptions = {} -- luacheck: ignore 211

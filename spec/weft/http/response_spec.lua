@@ -329,8 +329,7 @@ describe("over the network", function()
       .. "Connection: Upgrade\r\n\r\nhi", function(stream)
         stream:write(stream:read_exactly(3))
       end }, function(session, url)
-        local resp = session:get(url, { upgrade = true,
-          headers = { Upgrade = "echo", Connection = "Upgrade" } })
+        local resp = session:get(url, { headers = { Upgrade = "echo", Connection = "Upgrade" } })
         assert.equal(101, resp.status)
         local stream = resp:detach()
         raises("closed", resp.detach, resp)
@@ -341,6 +340,8 @@ describe("over the network", function()
         local other = session:get(url, { upgrade = true,
           headers = { Upgrade = "echo", Connection = "Upgrade" } })
         other:close()
+        local e = raises("protocol", session.get, session, url)
+        assert.equal("head", e.phase)
       end)
   end))
 
