@@ -304,7 +304,7 @@ end
 ---Options: `decode` takes off what Content-Encoding says; `max_body_size`, of the decoded body;
 ---`idle_timeout`, the seconds without a byte in either direction; `ttfb`, those before the first
 ---byte of the response; `expect_timeout`, those for a 100 (Continue), default 1; `upgrade` allows a
----101; `on_informational(status, fields)`; `on_sent()`.
+---101, as does a field Upgrade; `on_informational(status, fields)`; `on_sent()`.
 ---
 ---The head: `status`, `reason`, `version`, `fields`, `defects`, `body` (if it came with the head),
 ---`length` (Content-Length), `is_tunnel`.
@@ -454,6 +454,14 @@ function Connection:defects()
 end
 
 --- between exchanges -----------------------------------------------------------------------
+
+---Other bounds for the responses from now on: as in the options of `connection.new`, among others.
+---@private
+---@param opts table
+function Connection:set_limits(opts)
+  core.h1_set_limits(self._h1, opts.max_line_size, opts.max_field_size, opts.max_fields,
+    opts.max_head_size, opts.max_informational)
+end
 
 ---True if another exchange may follow: the last one is over, both sides keep the connection, and
 ---nothing came behind the response.

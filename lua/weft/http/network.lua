@@ -119,17 +119,6 @@ local function class_of(stream, peer, is_reused)
     _stream = stream }, Info) } }
 end
 
-local LIMITS = { "max_line_size", "max_field_size", "max_fields", "max_head_size",
-  "max_informational" }
-
-local function limits_of(opts)
-  local limits = {}
-  for _, name in ipairs(LIMITS) do
-    limits[name] = opts[name]
-  end
-  return limits
-end
-
 local function closed_meanwhile(_, request)
   return errors.new("closed", "the session is closed", { phase = request.phase })
 end
@@ -159,7 +148,7 @@ end
 
 local function new_connection(self, request, route)
   local stream = connect(self, request, route)
-  local ok, conn = pcall(connections.new, stream, limits_of(request.options))
+  local ok, conn = pcall(connections.new, stream)
   if not ok then
     stream:close()
     error(conn, 0)
@@ -296,8 +285,13 @@ local function with_phase(request, e)
   return e
 end
 
--- An exchange is going to begin. How far it came is counted from here.
+-- An exchange is going to begin. How far it came is counted from here. The tables of the options
+-- are a session's for most requests, and so are the limits that the connection has already.
 local function begin(request, conn)
+  if conn._options ~= request.options then
+    conn:set_limits(request.options)
+    conn._options = request.options
+  end
   request.phase, request.connection = "head", conn
   conn._sent_before, conn._received_before = conn.bytes_sent, conn.bytes_received
 end

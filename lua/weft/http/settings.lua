@@ -54,6 +54,10 @@ function check.count(value, what)
   return options.count(value, what, 0)
 end
 
+function check.size(value, what)
+  return options.count(value, what, 1)
+end
+
 function check.seconds(value, what)
   return options.number(value, what, 0)
 end
@@ -128,8 +132,8 @@ local COMMON = {
   allow_downgrade = check.boolean, allow_redirects = check.boolean, auth = auth.check,
   auto_decompress = check.boolean, compress = check.any, expect100 = check.boolean,
   expect_timeout = check.seconds, fallback_encoding = check.string, force_close = check.boolean,
-  max_body_size = check.count, max_field_size = check.count, max_fields = check.count,
-  max_head_size = check.count, max_informational = check.count, max_line_size = check.count,
+  max_body_size = check.count, max_field_size = check.size, max_fields = check.size,
+  max_head_size = check.size, max_informational = check.count, max_line_size = check.size,
   max_redirects = check.count, middlewares = check.middlewares, proxy = check.proxy,
   proxy_auth = auth.check, proxy_headers = check.headers, proxy_tls = check.any,
   raise_for_status = check.raise_for_status, read_until_eof = check.boolean,

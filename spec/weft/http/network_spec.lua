@@ -150,6 +150,28 @@ describe("a transport", function()
     end)
   end))
 
+  it("bounds heads as each request says, also over a kept connection", run(function()
+    local big = raw.response("hello", "X-A: " .. ("x"):rep(100) .. "\r\n")
+    with({ raw.answer(big) }, {}, function(transport, port, server)
+      local small = { max_field_size = 50 }
+      raises("limit", get, transport, port, { options = small })
+      get(transport, port)
+      get(transport, port)
+      assert.equal(2, server.connections)
+      for name, value in pairs { max_field_size = 50, max_line_size = 10, max_fields = 1,
+        max_head_size = 60 } do
+        local e = raises("limit", get, transport, port, { options = { [name] = value } })
+        assert.same({ name, "head" }, { name, e.phase })
+        local _, head = get(transport, port)
+        assert.is_false(head.connection_info.reused)
+        _, head = get(transport, port, { options = { [name] = 1000 } })
+        assert.is_true(head.connection_info.reused)
+        _, head = get(transport, port) -- the usual limits again
+        assert.is_true(head.connection_info.reused)
+      end
+    end)
+  end))
+
   it("can be used in one loop after the other", support.outside(function()
     local transport = networks.new { limit = 1 }
     for _ = 1, 2 do
