@@ -31,6 +31,7 @@ local M = {}
 ---@field bytes_received integer likewise
 ---@field has_response_begun boolean a byte of the response in hand, or of the last one, has come
 ---@field trailers weft.http.Headers? the fields behind the body, at its end
+---@field on_close fun()? called just before the stream is closed; must not raise
 local Connection = {}
 Connection.__index = Connection
 Connection.__name = "weft.http.Connection"
@@ -56,6 +57,9 @@ function Connection:close()
     return
   end
   self.state = "closed"
+  if self.on_close then
+    self.on_close()
+  end
   self.bytes_sent, self.bytes_received, self.has_response_begun = h1_counts(self._h1)
   core.h1_close(self._h1)
   if self._upload and not core.is_done(self._upload) then

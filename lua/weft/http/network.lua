@@ -98,25 +98,45 @@ end
 
 --- connections -----------------------------------------------------------------------------
 
--- What a response tells of its connection. What is known of TLS is much work to put together: it
--- is done when it is asked for, as long as the connection is open.
+-- What is known of a connection's TLS. It is much work to put together: that is done when it is
+-- asked for, or else once, when the connection is closed.
+local function tls_of(secured)
+  if secured.stream and not secured.stream:is_closed() then
+    secured.info = secured.stream:tls_info()
+  end
+  secured.stream = nil
+  return secured.info
+end
+
 local Info = {}
 
 function Info.__index(info, key)
-  if key ~= "tls" then
+  if key ~= "tls" or not info._secured then
     return nil
   end
-  local stream = info._stream
-  local tls = not stream:is_closed() and stream:tls_info() or nil
+  local tls = tls_of(info._secured)
   rawset(info, "tls", tls)
   return tls
 end
 
 -- The metatable of heads that came by a connection: a field more in each of them would have cost
 -- more than all else that is done here.
-local function class_of(stream, peer, is_reused)
+local function class_of(secured, peer, is_reused)
   return { __index = { connection_info = setmetatable({ peer = peer, reused = is_reused,
-    _stream = stream }, Info) } }
+    _secured = secured }, Info) } }
+end
+
+-- Gives a connection what its responses will tell of it.
+local function describe(conn, stream, is_tls)
+  local own = core.stream_table(stream)
+  local peer = { host = own.address or own.path or own.host, port = own.port }
+  local secured = is_tls and { stream = stream, info = nil } or nil
+  conn._first, conn._again = class_of(secured, peer, false), class_of(secured, peer, true)
+  if secured then
+    conn.on_close = function()
+      tls_of(secured)
+    end
+  end
 end
 
 local function closed_meanwhile(_, request)
@@ -153,9 +173,7 @@ local function new_connection(self, request, route)
     stream:close()
     error(conn, 0)
   end
-  local own = core.stream_table(stream)
-  local peer = { host = own.address or own.path or own.host, port = own.port }
-  conn._first, conn._again = class_of(stream, peer, false), class_of(stream, peer, true)
+  describe(conn, stream, route.is_tls)
   self._pool:add(conn)
   return conn
 end
@@ -400,8 +418,7 @@ end
 ---anew), `trace`. Its field `phase` is always the one it is in.
 ---
 ---The head has also `connection_info`: `peer` (`host`, `port`), `reused`, `tls` (as
----`stream:tls_info`; nil if it is first asked for when the connection is closed); `stream` if it
----`is_tunnel`; `trailers` if they came with it.
+---`stream:tls_info`); `stream` if it `is_tunnel`; `trailers` if they came with it.
 ---
 ---Raises `dns`, `connection`, `proxy`, `tls`, `protocol`, `limit`, `timeout`, `closed`, each with
 ---`phase`; what the body's source or a hook raised; `cancelled`; `type`.

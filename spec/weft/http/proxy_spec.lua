@@ -17,6 +17,7 @@ local weft = require "weft"
 local raises, run = support.raises, support.run
 
 local OK = raw.response("hello")
+local LARGE = raw.response(("x"):rep(300000))
 
 local function server_tls()
   return weft.tls.context { cert = certs.path "b.pem", key = certs.path "b.key" }
@@ -106,6 +107,28 @@ describe("without a proxy, TLS", function()
           assert.same({ false, true }, resumed)
         end)
     end
+  end))
+
+  it("can be told of when the connection was closed long since", run(function()
+    local closing = raw.response("x", "Connection: close\r\n")
+    with({ { raw.request(), closing }, { raw.request(), LARGE, raw.hang() },
+      { raw.request(), LARGE:sub(1, 1000) } }, server_tls(), nil, function(transport, server)
+        local url, tls = ("https://localhost:%d/"):format(server.port), client_tls()
+        local function info_of(head)
+          local info = head.connection_info.tls
+          return { info.server_name, #info.peer.pem > 500 }
+        end
+        local text, head = get(transport, url, nil, { tls = tls })
+        assert.equal("x", text)
+        assert.same({ "localhost", true }, info_of(head))
+        local body
+        head, body = transport:send(request(url, nil, { tls = tls }))
+        body:close()
+        assert.same({ "localhost", true }, info_of(head))
+        head, body = transport:send(request(url, nil, { tls = tls }))
+        raises("connection", body.read_all, body)
+        assert.same({ "localhost", true }, info_of(head))
+      end)
   end))
 
   it("is for HTTP/1.1, whatever the context offers", run(function()
