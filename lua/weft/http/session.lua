@@ -40,7 +40,7 @@ local USER_AGENT = "weft/" .. weft._VERSION:match("^%d+%.%d+")
 ---@field limit integer? connections at once, default 100; 0 is no limit; session only
 ---@field limit_per_host integer? default 0, no limit; session only
 ---@field keepalive_timeout number? seconds that a connection is kept; default 15; session only
----@field force_close boolean? close each connection after its response
+---@field force_close boolean? close each connection after its response, and say so before
 ---@field dns_cache_ttl number? seconds; session only
 ---@field resolver any session only
 ---@field family string? "inet" or "inet6"; session only

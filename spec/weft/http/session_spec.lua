@@ -4,6 +4,7 @@
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"
+local raw = require "spec.http_raw"
 local support = require "spec.support"
 local weft = require "weft"
 
@@ -100,6 +101,30 @@ describe("the base URL", function()
     session:get("http://other.example/")
     assert.equal("Basic YTpi", seen[1].headers.authorization)
     assert.is_nil(seen[2].headers.authorization)
+  end))
+end)
+
+describe("force_close", function()
+  it("tells the server, unless the script says something else", run(function()
+    local server = raw.serve(raw.answer(raw.response("x")))
+    local url = ("http://127.0.0.1:%d/"):format(server.port)
+    local session = http.session { force_close = true }
+    session:get(url)
+    session:get(url, { headers = { A = "b" } })
+    session:get(url, { force_close = false })
+    session:get(url, { headers = { Connection = "x-mine" } })
+    session:close()
+    session = http.session()
+    session:get(url, { force_close = true })
+    session:get(url)
+    session:close()
+    local seen = {}
+    for i, head in ipairs(server.requests) do
+      seen[i] = raw.field(head, "connection") or "-"
+    end
+    assert.equal("close close - x-mine close -", table.concat(seen, " "))
+    assert.equal(5, server.connections)
+    server:close()
   end))
 end)
 
