@@ -20,9 +20,11 @@ local urls = require "weft.url"
 local M = {}
 
 -- Seconds that a request takes at most, with its redirects, retries and body; and that one
--- attempt to connect does: aiohttp's.
+-- attempt to connect does: aiohttp's. A handshake may take as long as connecting: a server that
+-- is silent then will stay so.
 local TOTAL = 300
 local SOCK_CONNECT = 30
+local HANDSHAKE = 30
 
 -- As browsers have it about; a chain that is longer is a loop more often than not.
 local REDIRECTS_MAX = 10
@@ -296,7 +298,7 @@ local function complete(made, base, contexts, what)
   end
 end
 
-local DEFAULTS = { total = TOTAL, timeouts = { sock_connect = SOCK_CONNECT },
+local DEFAULTS = { total = TOTAL, timeouts = { sock_connect = SOCK_CONNECT, tls = HANDSHAKE },
   max_redirects = REDIRECTS_MAX, max_body_size = BODY_MAX, allow_redirects = true,
   auto_decompress = true, read_until_eof = true, fallback_encoding = "utf-8" }
 
