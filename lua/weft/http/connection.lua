@@ -259,6 +259,9 @@ local function converse(self, message, opts, is_sent)
   if has_more and not kind and message.body ~= nil then
     is_sent = upload.start(self, message)
   end
+  if not has_more and self._on_piece then
+    upload.tell_body(self, message.body)
+  end
   if is_sent and opts.on_sent then
     opts.on_sent()
   end
@@ -293,6 +296,7 @@ local function exchange_at_length(self, message, opts)
     not is_held and (body or EMPTY_BODY[message.method]) or nil, length, opts.upgrade,
     opts.decode, opts.max_body_size))
   self._idle_timeout, self._ttfb, self._on_sent = opts.idle_timeout, opts.ttfb, opts.on_sent
+  self._on_piece = opts.on_piece
   self._is_sent = not is_held
   return closed_on_error(self, errors.guarded(converse, self, message, opts, sent and not is_held))
 end
@@ -308,7 +312,8 @@ end
 ---Options: `decode` takes off what Content-Encoding says; `max_body_size`, of the decoded body;
 ---`idle_timeout`, the seconds without a byte in either direction; `ttfb`, those before the first
 ---byte of the response; `expect_timeout`, those for a 100 (Continue), default 1; `upgrade` allows a
----101, as does a field Upgrade; `on_informational(status, fields)`; `on_sent()`.
+---101, as does a field Upgrade; `on_informational(status, fields)`; `on_sent()`; with
+---one of the limits or hooks also `on_piece(bytes)`, for what was sent of the body.
 ---
 ---The head: `status`, `reason`, `version`, `fields`, `defects`, `body` (if it came with the head),
 ---`length` (Content-Length), `is_tunnel`.

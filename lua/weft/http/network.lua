@@ -249,6 +249,9 @@ local function traced(request, opts)
   copy.on_sent = function()
     trace("sent", { time = now() })
   end
+  function copy.on_piece(piece)
+    trace("upload", { chunk = piece, size = #piece, time = now() })
+  end
   return copy
 end
 
@@ -372,6 +375,13 @@ local function tunnel(self, conn, route, head)
   return head
 end
 
+local function tell_body(trace, body)
+  if body ~= "" then
+    trace("chunk", { chunk = body, size = #body, time = now() })
+  end
+  trace("end", { size = #body, time = now() })
+end
+
 -- What to make of a response whose head is in.
 local function finish(self, request, route, conn, head, is_reused)
   setmetatable(head, is_reused and conn._again or conn._first)
@@ -389,7 +399,7 @@ local function finish(self, request, route, conn, head, is_reused)
     end
     head.body = head.body or ""
     if request.trace then
-      request.trace("end", { size = #head.body, time = now() })
+      tell_body(request.trace, head.body)
     end
     return head
   end

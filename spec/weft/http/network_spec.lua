@@ -580,7 +580,7 @@ describe("what is sent", function()
           assert.equal("number", type(what.time))
         end
         get(transport, port, { trace = trace })
-        assert.same({ "connect", "sent", "head", "end" }, events)
+        assert.same({ "connect", "sent", "head", "chunk", "end" }, events)
         events = {}
         get(transport, port, { trace = trace })
         assert.same({ "reused", "sent", "head", "chunk", "end" }, events)
