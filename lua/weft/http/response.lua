@@ -374,25 +374,35 @@ function Response:text(label, on_error)
   return decoded(self, label, on_error, self._request.settings.fallback_encoding)
 end
 
+-- What aiohttp expects, too.
+local JSON_TYPE = "application/json"
+
 local JSON_OPTIONS = { content_type = true, max_depth = true, null = true,
   invalid_numbers = true, encoding = true }
 
----The body as a value, read as JSON. Options: `content_type`, what it must be, else `decode`
----("application/json" stands for all that end with "+json", too; default: anything); `encoding`;
----`null = "nil"` leaves out what is null, which otherwise is `http.json_null()`;
+---The body as a value, read as JSON. Options: `content_type`, what it must be (default
+---"application/json", which stands for "text/json" and all that end with "+json", too), false for
+---anything; `encoding`; `null = "nil"` leaves out what is null, which otherwise is `http.json_null()`;
 ---`invalid_numbers`, `max_depth`.
 ---
----Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON; `state`
----(code "no_cjson") if lua-cjson is not installed.
+---Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON, with the
+---code "content_type" for what does not say that it is; `state` (code "no_cjson") if lua-cjson is
+---not installed.
 ---@async
 ---@param opts table?
 ---@return any
 function Response:json(opts)
   opts = options.check(opts, JSON_OPTIONS, "json")
+  local content_type = opts.content_type
+  if content_type == nil then
+    content_type = JSON_TYPE
+  elseif content_type ~= false then
+    options.expect(content_type, "string", "json: content_type")
+  end
   local label = opts.encoding or self.charset or "utf-8"
   local text = decoded(self, label)
   local ok, value = pcall(jsonbody.decode, text, { url = self.url, null = opts.null,
-    content_type = opts.content_type, actual_type = self.headers:get("content-type"),
+    content_type = content_type, actual_type = self.headers:get("content-type"),
     max_depth = opts.max_depth, invalid_numbers = opts.invalid_numbers })
   if not ok then
     error(self._request:blame(value), 0)
