@@ -400,16 +400,11 @@ static int l_h1_close(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"h1_new", l_h1_new},
-    {"h1_set_limits", l_h1_set_limits},
-    {"h1_head", l_h1_head},
-    {"h1_over", l_h1_over},
-    {"h1_counts", l_h1_counts},
-    {"h1_defects", l_h1_defects},
-    {"h1_is_quiet", l_h1_is_quiet},
-    {"h1_detach", l_h1_detach},
-    {"h1_close", l_h1_close},
-    {NULL, NULL},
+    {"h1_new", l_h1_new},           {"h1_set_limits", l_h1_set_limits},
+    {"h1_head", l_h1_head},         {"h1_over", l_h1_over},
+    {"h1_counts", l_h1_counts},     {"h1_defects", l_h1_defects},
+    {"h1_is_quiet", l_h1_is_quiet}, {"h1_detach", l_h1_detach},
+    {"h1_close", l_h1_close},       {NULL, NULL},
 };
 
 void weft_open_h1(lua_State *L) {
