@@ -221,9 +221,9 @@ end
 
 ---JSON as a value. Arrays are lists, `null` is `http.json_null()`, numbers are those of Lua.
 ---Options: `content_type`, what the body must be ("application/json" stands for "text/json" and all
----that end with "+json", too), `actual_type`, what it is said to be; `null = "nil"` leaves out what is null;
----`invalid_numbers = true` takes NaN and Infinity, as some servers send; `max_depth`, of arrays
----and objects in each other (default 1,000); `url`, for the error.
+---that end with "+json", too), `actual_type`, what it is said to be; `null = "nil"` leaves out
+---what is null; `invalid_numbers = true` takes NaN and Infinity, as some servers send;
+---`max_depth`, of arrays and objects in each other (default 1,000); `url`, for the error.
 ---
 ---Raises `decode`: with the code "invalid_json", and `line`, `column`, `at` (bytes, from 1) and
 ---`excerpt` where the place is known; with "content_type" for another type. `state` (code

@@ -382,8 +382,8 @@ local JSON_OPTIONS = { content_type = true, max_depth = true, null = true,
 
 ---The body as a value, read as JSON. Options: `content_type`, what it must be (default
 ---"application/json", which stands for "text/json" and all that end with "+json", too), false for
----anything; `encoding`; `null = "nil"` leaves out what is null, which otherwise is `http.json_null()`;
----`invalid_numbers`, `max_depth`.
+---anything; `encoding`; `null = "nil"` leaves out what is null, which otherwise is
+---`http.json_null()`; `invalid_numbers`, `max_depth`.
 ---
 ---Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON, with the
 ---code "content_type" for what does not say that it is; `state` (code "no_cjson") if lua-cjson is
