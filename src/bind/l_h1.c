@@ -42,6 +42,7 @@ static size_t limit_at(lua_State *L, int idx, size_t usual) {
   return n >= LIMIT_MAX ? (size_t)LIMIT_MAX : n >= 0 ? (size_t)n : 0;
 }
 
+/* Those at 2 to 6; nil for the usual. */
 static void set_limits(lua_State *L, struct weft_h1 *h1) {
   size_t start_line = limit_at(L, 2, WEFT_H1_START_LINE_MAX);
   size_t field = limit_at(L, 3, WEFT_FIELDS_FIELD_MAX);

@@ -407,6 +407,8 @@ local function leave_origin(self, address)
   end
   if address.hostname ~= self.address.hostname then
     self.is_foreign, self.cookies, self.server_hostname = true, nil, nil
+  elseif not address.is_secure and self.address.is_secure then
+    self.cookies = nil -- what was said in secret stays so
   end
 end
 

@@ -224,14 +224,21 @@ local function check_open(self)
   end
 end
 
+-- Nothing more of the body can be read.
+local function break_off(self, e)
+  self._failure = self._request:blame(e)
+  if self._body then
+    self._body:close()
+  end
+  ended(self)
+  error(e, 0)
+end
+
 local function finish(self, ok, data)
   if ok then
     return data
   end
-  self._failure = self._request:blame(data)
-  self._body:close()
-  ended(self)
-  error(data, 0)
+  break_off(self, data)
 end
 
 -- fn(body, arg), within the limit for the whole request.
@@ -343,7 +350,7 @@ end
 ---@return async fun(): string?
 function Response:iter_lines(max)
   begin(self)
-  return lines.iterator(self, pull, push_back, max)
+  return lines.iterator(self, pull, push_back, break_off, max)
 end
 
 --- text -------------------------------------------------------------------------------------

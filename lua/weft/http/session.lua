@@ -106,8 +106,7 @@ Session.__name = "weft.http.Session"
 
 -- What a client says of itself that a script need not.
 local function default_headers()
-  local codings = core.coding_names and core.coding_names() or { "gzip", "deflate" }
-  return { { "Accept", "*/*" }, { "Accept-Encoding", table.concat(codings, ", ") },
+  return { { "Accept", "*/*" }, { "Accept-Encoding", core.coding_names() },
     { "User-Agent", USER_AGENT } }
 end
 

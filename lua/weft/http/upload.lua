@@ -116,11 +116,11 @@ local function send_pieces(self, message)
 end
 
 -- The upload's task. Its failure is told by closing, which wakes who waits for the response; when
--- that is over, it has no meaning any more.
+-- that is over, or the connection was closed, which cancels this, it has no meaning any more.
 local function upload(self, message)
   local ok, e = errors.guarded(send_pieces, self, message)
   self._is_producing = false
-  if not ok and not self._is_over then
+  if not ok and not self._is_over and self.state ~= "closed" then
     self._upload_error = e
     core.h1_close(self._h1)
   end

@@ -84,6 +84,20 @@ describe("a transport", function()
       end)
   end))
 
+  it("holds each response to the limits of its own request", run(function()
+    local large = raw.response("ok", "A: " .. ("x"):rep(5000) .. "\r\n")
+    with(raw.answer(large), { limit = 1 }, function(transport, port, server)
+      local tight, wide = { max_field_size = 100 }, { max_field_size = 6000 }
+      get(transport, port, { options = wide })
+      raises("limit", get, transport, port, { options = tight })
+      get(transport, port)
+      get(transport, port, { options = wide })
+      raises("limit", get, transport, port, { options = tight })
+      assert.equal(2, server.connections)
+      quiet(transport)
+    end)
+  end))
+
   it("does not use one again behind which something came", run(function()
     with({ { raw.request(), OK .. "garbage", raw.hang() }, { raw.answer(OK) } }, {},
       function(transport, port, server)
