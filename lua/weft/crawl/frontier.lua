@@ -25,6 +25,9 @@ local M = {}
 -- a page are those of the page before.
 local TEXTS = 8192
 
+-- Timers round: one that is set for a moment may fire just before it, and again and again.
+local TICK = 1e-6
+
 ---A URL that is to be visited.
 ---@class weft.crawl.Item
 ---@field url string without its fragment
@@ -178,8 +181,9 @@ local function wait(self)
   if not when then
     return park(self._waiters)
   end
+  when = math.max(when, now()) + TICK
   local ok, e = errors.try(scope.timeout_at, when, park, self._waiters)
-  if not ok and not (errors.is_error(e, "timeout") and when <= now()) then
+  if not ok and not errors.is_error(e, "timeout") then
     error(e, 0)
   end
 end

@@ -19,6 +19,9 @@ local M = {}
 -- Slots that are kept before those are looked for that nobody needs any more.
 local SLOTS = 64
 
+-- Timers round: one that is set for a moment may fire just before it, and again and again.
+local TICK = 1e-6
+
 ---Limits for each host. Made by `weft.crawl.politeness.new`.
 ---@class weft.crawl.Politeness
 local Politeness = {}
@@ -96,7 +99,7 @@ local function wait_for_place(self, slot)
     if ok then
       return
     elseif seconds then
-      await.sleep(seconds)
+      await.sleep(seconds + TICK)
     else
       local woken = core.park(slot.freed)
       if woken ~= true then

@@ -134,7 +134,8 @@ local function without_fragment(url)
   return (url:match("^[^#]*"))
 end
 
----An empty set of links. `on_broken(link)` is called for each that is broken; it must not wait.
+---An empty set of links. `on_broken(link)` is called for each that is broken; if it waits, so does
+---the method that found out.
 ---`key(url)` gives what a URL is known by (default: the text without its fragment), such as a
 ---frontier's `key` does.
 ---

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.crawl.export: the formats, and that a file holds whole records whatever happens.
+-- weft.crawl.export: the formats, and that a file holds whole records whatever
+-- happens.
 
 local export = require "weft.crawl.export"
 local support = require "spec.support"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.crawl.heap: the order of what comes out.
+-- weft.crawl.heap: the order of what comes out, also while entries come and go, and
+-- of equal ones.
 
 local heap = require "weft.crawl.heap"
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.crawl.hostqueue: the three orders, and what is pushed as first.
+-- weft.crawl.hostqueue: the three orders, and what is pushed as first, which comes before
+-- all others in each.
 
 local hostqueue = require "weft.crawl.hostqueue"
 

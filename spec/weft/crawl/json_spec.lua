@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.crawl.json: what is written is JSON, on one line.
+-- weft.crawl.json: what is written is JSON, on one line, and what cannot be is
+-- refused.
 
 local json = require "weft.crawl.json"
 local support = require "spec.support"

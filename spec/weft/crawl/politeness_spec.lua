@@ -12,7 +12,7 @@ local function time()
 end
 
 local function about(expected, got)
-  assert.is_true(math.abs(expected - got) < 1e-3, ("%s instead of %s"):format(got, expected))
+  assert.is_true(math.abs(expected - got) < 0.01, ("%s instead of %s"):format(got, expected))
 end
 
 -- The seconds after which each of n requests to a host began, each taking `length`.

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.crawl.progress: what is shown, when, and what is said at the end.
+-- weft.crawl.progress: what is shown, when, on a terminal and elsewhere, and what is said
+-- at the end.
 
 local progress = require "weft.crawl.progress"
 local support = require "spec.support"

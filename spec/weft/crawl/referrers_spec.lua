@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.crawl.referrers: links are reported when it is known that they are broken, once each.
+-- weft.crawl.referrers: links are reported when it is known that they are broken, once
+-- each.
 
 local referrers = require "weft.crawl.referrers"
 
