@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- bench/common.lua: what the reports share: running commands, medians, and the table.
+-- Must not know: any particular benchmark.
 
 local M = {}
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- report.lua: runs the HTTP clients that run.sh built, in rounds, and prints one table of medians.
+-- report.lua: runs the HTTP clients that run.sh built, in rounds, and prints one table of
+-- medians.
 local USAGE = [[
 usage: bench/http/run.sh [CASE...] [ROUNDS] [--only NAME,...] [--seconds S] [--markdown]
   CASE         of: keep1 keep64 tls1 fresh slow100 slow1000 slow10000; all by default

@@ -56,10 +56,11 @@ function M.unit(name, sources, packages, optional, more)
     .. command:format("") .. "; fi")
 end
 
----The path of a program made of spec/c/NAME.c and all C sources of weft that embeds this
----Lua; with the thread sanitizer where there is a clang that has it.
+---The path of a program made of spec/c/NAME.c and all C sources of weft's core that embeds
+---this Lua; with the thread sanitizer where there is a clang that has it.
 function M.host(name)
-  local command = ("%%s %s -o $out spec/c/%s.c src/*/*.c -pthread -Wl,-E "
+  local command = ("%%s %s -o $out spec/c/%s.c "
+    .. "$(ls src/*/*.c | grep -v ^src/html/) -pthread -Wl,-E "
     .. "$(pkg-config --cflags --libs %s libuv openssl zlib) %s"):format(FLAGS, name, VM, M.LLHTTP)
   return make(FOLDER .. "/" .. name, "spec/c src", "if "
     .. command:format("clang -fsanitize=thread") .. " 2>/dev/null; then :; else "

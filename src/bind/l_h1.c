@@ -17,7 +17,7 @@
 #include "net/tls.h"
 
 /* What h1_head tells of a head: in weft.http.connection too. */
-enum head_kind { INTERIM, WITH_BODY, OVER, TUNNEL };
+enum head_kind { INTERIM, WITH_BODY, OVER, TUNNEL, AGAIN };
 
 /* --- the object ---------------------------------------------------------- */
 
@@ -150,6 +150,8 @@ int weft_h1_read_result(struct weft_task *task) {
                                   : WEFT_ESTREAMCLOSED;
 }
 
+static int push_head_wait(struct weft_task *task, lua_State *co);
+
 int weft_h1_read(lua_State *L, struct l_h1 *c,
                  int (*enough)(struct weft_stream *stream, void *arg),
                  size_t want, const struct weft_op_class *cls,
@@ -168,6 +170,7 @@ int weft_h1_read(lua_State *L, struct l_h1 *c,
   stream->read.enough = enough;
   stream->read.arg = c;
   stream->read.want = want;
+  stream->read.is_deferred = cls->push == push_head_wait;
   rc = weft_stream_read(stream);
   if (rc == UV_EAGAIN) {
     struct weft_task *task = weft_vm_of(L)->task;
@@ -263,9 +266,17 @@ static int push_head(lua_State *L, struct l_h1 *c, int rc) {
   return weft_h1_push_failure(L, c);
 }
 
+/* Something has come: it is looked at only now, see weft_read.is_deferred. */
 static int push_head_wait(struct weft_task *task, lua_State *co) {
   struct l_h1 *c = task->future.u.target;
-  return push_head(co, c, weft_h1_read_result(task));
+  int rc = weft_h1_read_result(task);
+  if (rc == UV_EAGAIN)
+    rc = weft_stream_read_now(&c->s->stream);
+  if (rc != UV_EAGAIN)
+    return push_head(co, c, rc);
+  lua_pushboolean(co, 1);
+  lua_pushinteger(co, AGAIN);
+  return 2;
 }
 
 static const struct weft_op_class op_head = {"response", weft_h1_abort_read,
@@ -273,7 +284,8 @@ static const struct weft_op_class op_head = {"response", weft_h1_abort_read,
 
 /* h1_head(h1, wants_interim) -> true, kind, status, reason, minor version,
  * fields, defects, length or nil, whole body or nil. Without wants_interim
- * informational responses are passed over. */
+ * informational responses are passed over. Of kind AGAIN: something came, but
+ * no whole head as yet. */
 static int l_h1_head(lua_State *L) {
   struct l_h1 *c = weft_h1_check(L);
   if (c->state != L_H1_HEAD && weft_h1_is_open(c))

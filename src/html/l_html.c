@@ -114,6 +114,11 @@ void html_push_buffer(lua_State *L, struct html_state *state) {
 /* ---- the collector --------------------------------------------------------
  */
 
+static size_t threshold_of(const struct html_state *state) {
+  size_t twice = 2 * state->bytes;
+  return twice < THRESHOLD_MIN ? THRESHOLD_MIN : twice;
+}
+
 /* Before a tree of `bytes` is added: as much of a cycle as keeps the garbage in
  * proportion. [-0, +0, e] */
 static void pace(lua_State *L, struct html_state *state, size_t bytes) {
@@ -123,11 +128,8 @@ static void pace(lua_State *L, struct html_state *state, size_t bytes) {
   heap = (size_t)lua_gc(L, LUA_GCCOUNT, 0) + 1;
   size = bytes < slack ? (size_t)((double)heap * (double)bytes / (double)slack)
                        : heap;
-  if (lua_gc(L, LUA_GCSTEP, (int)size + 1) == 0)
-    return;
-  state->threshold = 2 * state->bytes;
-  if (state->threshold < THRESHOLD_MIN)
-    state->threshold = THRESHOLD_MIN;
+  if (lua_gc(L, LUA_GCSTEP, (int)size + 1) != 0)
+    state->threshold = threshold_of(state);
 }
 
 /* ---- documents ------------------------------------------------------------
@@ -141,6 +143,8 @@ static void close_document(struct html_document *document) {
   document->doc = NULL;
   state->documents--;
   state->bytes -= document->bytes;
+  if (threshold_of(state) < state->threshold) /* what made it high is gone */
+    state->threshold = threshold_of(state);
 }
 
 static int l_document__gc(lua_State *L) {

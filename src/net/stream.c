@@ -179,12 +179,23 @@ static void finish_all(struct weft_stream *stream, int rc) {
       finish(stream, (enum weft_stream_op)op, rc);
 }
 
+/* Not while something is being sent: of what breaks both, the system tells only
+ * one, and it must be the read. */
+static int is_deferred(const struct weft_stream *stream) {
+  return stream->pending == WEFT_READ && stream->read.kind == WEFT_READ_PARSE &&
+         stream->read.is_deferred;
+}
+
 /* With TLS a read may wait for writing and the other way round, so each that is
  * pending is tried. */
 static void on_ready(void *listener, int events) {
   struct weft_stream *stream = listener;
   int op, rc;
   (void)events;
+  if (is_deferred(stream)) {
+    finish(stream, WEFT_OP_READ, UV_EAGAIN);
+    return;
+  }
   for (op = WEFT_OP_CONNECT; op <= WEFT_OP_WRITE; op++) {
     if (!(stream->pending & (1 << op)))
       continue;

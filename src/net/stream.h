@@ -39,6 +39,10 @@ struct weft_read {
   int (*enough)(struct weft_stream *stream, void *arg);
   void *arg;
   size_t want; /* bytes that it will surely need: room is made for them */
+  /* An event may only end the operation, with UV_EAGAIN: who waits for it then
+   * tries by weft_stream_read_now, so that what is received is used at once,
+   * while it is in the processor's cache. */
+  uint8_t is_deferred;
 };
 
 struct weft_write {

@@ -60,8 +60,8 @@ static int fail(struct weft_tls *tls, int why) {
   return break_off(tls, WEFT_ETLS);
 }
 
-/* To be called before each function of OpenSSL that moves bytes. To look whether
- * there is an error costs less than to clear a queue that is empty. */
+/* To be called before each function of OpenSSL that moves bytes. To look
+ * whether there is an error costs less than to clear a queue that is empty. */
 static void begin(struct weft_tls *tls) {
   if (ERR_peek_error() != 0)
     ERR_clear_error();

@@ -16,7 +16,7 @@ local options = require "weft.options"
 local upload = require "weft.http.upload"
 
 local setmetatable, type = setmetatable, type
-local h1_begin, h1_head, h1_over = core.h1_begin, core.h1_head, core.h1_over
+local h1_begin, h1_over = core.h1_begin, core.h1_over
 local h1_counts, h1_defects = core.h1_counts, core.h1_defects
 local h1_read_some, h1_read_all = core.h1_read_some, core.h1_read_all
 local h1_read_ready = core.h1_read_ready
@@ -38,7 +38,17 @@ Connection.__name = "weft.http.Connection"
 local VERSIONS = { [0] = "1.0", "1.1" }
 
 -- What src/bind/l_h1.c tells of a head.
-local INTERIM, OVER, TUNNEL = 0, 2, 3
+local INTERIM, OVER, TUNNEL, AGAIN = 0, 2, 3, 4
+
+-- Waits for a head.
+local function h1_head(h1, wants_interim)
+  local ok, kind, status, reason, minor, fields, defects, length, body
+  repeat
+    ok, kind, status, reason, minor, fields, defects, length, body = core.h1_head(h1,
+      wants_interim)
+  until kind ~= AGAIN
+  return ok, kind, status, reason, minor, fields, defects, length, body
+end
 
 -- Methods whose requests say that they have no content (RFC 9110, 8.6).
 local EMPTY_BODY = { POST = "", PUT = "", PATCH = "" }

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- weft.http.quick: requests without options share what they send, and nothing else.
+-- weft.http.quick: requests without options share what they send, and nothing else: neither
+-- what a response changes nor what the next request adds.
 
 local http = require "weft.http"
 local raw = require "spec.http_raw"
