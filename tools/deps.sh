@@ -111,6 +111,13 @@ group_check() {
   need luarocks           "LuaRocks"          have luarocks
 }
 
+# A server and a site of some size, for `make crawl`.
+group_crawl() {
+  need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
+  need postgresql-doc-15 "PostgreSQL's pages" \
+    test -d /usr/share/doc/postgresql-doc-15/html
+}
+
 # What the benchmarks compare weft with.
 group_bench() {
   need python3            "Python 3"          have python3
@@ -120,6 +127,13 @@ group_bench() {
   need wrk                "wrk"               have wrk
   need python3-aiohttp    "aiohttp"           python3 -c 'import aiohttp'
   need lua-http           "lua-http"          luajit -e 'require "http.request"'
+  need python3-scrapy     "Scrapy"            python3 -c 'import scrapy'
+  need python3-lxml       "lxml"              python3 -c 'import lxml'
+  need python3-w3lib      "w3lib"             python3 -c 'import w3lib'
+  need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
+  need lua-cjson          "lua-cjson"         luajit -e 'require "cjson"'
+  need postgresql-doc-15  "the site that is crawled" \
+    test -e /usr/share/doc/postgresql-doc-15/html/index.html
 }
 
 as_root() {
@@ -161,7 +175,7 @@ can_install() {
 
 for group in "$@"; do
   case $group in
-    build | test | check | bench) "group_$group" ;;
+    build | test | check | crawl | bench) "group_$group" ;;
     *)
       echo "tools/deps.sh: no such group: $group" >&2
       exit 2
