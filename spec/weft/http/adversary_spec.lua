@@ -295,6 +295,8 @@ describe("a server that never ends", function()
 end)
 
 describe("a slow server", function()
+  local UNIT = support.slow and 0.4 or 0.02 -- seconds in which the client gets to read a head
+
   local function slow(name, act, opts, phase, timeout)
     it(name .. " passes " .. timeout, run(function()
       hostile.with({ slow = act }, { limit = 1 }, function(session, site)
@@ -306,24 +308,24 @@ describe("a slow server", function()
   end
 
   local function drip(first)
-    return hostile.endless(first, "x", 0.005)
+    return hostile.endless(first, "x", UNIT / 2)
   end
 
-  slow("that says nothing", raw.hang(), { timeout = { ttfb = 0.02 } }, "head", "ttfb")
+  slow("that says nothing", raw.hang(), { timeout = { ttfb = 2 * UNIT } }, "head", "ttfb")
   slow("that falls silent in the head", { "HTTP/1.1 ", raw.hang() },
-    { timeout = { sock_read = 0.02 } }, "head", "sock_read")
+    { timeout = { sock_read = 2 * UNIT } }, "head", "sock_read")
   slow("that falls silent in the body", { head("Content-Length: 5") .. "ab", raw.hang() },
-    { timeout = { sock_read = 0.02 } }, "body", "sock_read")
+    { timeout = { sock_read = 2 * UNIT } }, "body", "sock_read")
   slow("that falls silent in a chunk's size", { head("Transfer-Encoding: chunked") .. "5",
-    raw.hang() }, { timeout = { sock_read = 0.02 } }, "body", "sock_read")
-  slow("that drips its head", drip("HTTP/1.1 200 "), { timeout = { total = 0.05,
-    sock_read = 1 } }, "head", "total")
-  slow("that drips its body", drip(head("Content-Length: 99999")), { timeout = { total = 0.05,
-    sock_read = 1 } }, "body", "total")
+    raw.hang() }, { timeout = { sock_read = 2 * UNIT } }, "body", "sock_read")
+  slow("that drips its head", drip("HTTP/1.1 200 "), { timeout = { total = 5 * UNIT,
+    sock_read = 100 * UNIT } }, "head", "total")
+  slow("that drips its body", drip(head("Content-Length: 99999")), { timeout = { total = 5 * UNIT,
+    sock_read = 100 * UNIT } }, "body", "total")
   slow("that does not take what is sent", function() weft.sleep(10) end, { data = ("x"):rep(9e6),
-    timeout = { sock_read = 0.05 } }, "send", "sock_read")
-  slow("that sends 100s", hostile.endless("", head("A: b", "102 Processing"), 0.02),
-    { timeout = { total = 0.05 }, max_informational = 1000 }, "head", "total")
+    timeout = { sock_read = 5 * UNIT } }, "send", "sock_read")
+  slow("that sends 100s", hostile.endless("", head("A: b", "102 Processing"), 2 * UNIT),
+    { timeout = { total = 5 * UNIT }, max_informational = 1000 }, "head", "total")
 
   it("that drips its body passes min_rate", run(function()
     hostile.with({ drip = drip(head("Content-Length: 99999")) }, { limit = 1 },
