@@ -181,7 +181,7 @@ end
 ---@field dns number? seconds for looking up the name
 ---@field connect number? seconds for all that comes before the request
 ---@field sock_connect number? seconds for connecting to one address; default 30
----@field tls number? seconds for the TLS handshake
+---@field tls number? seconds for the TLS handshake; default 30
 ---@field ttfb number? seconds for the first byte of the response
 ---@field sock_read number? seconds of silence
 ---@field min_rate number? not seconds: bytes per second of the body, on average
