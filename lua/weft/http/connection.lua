@@ -197,11 +197,14 @@ local function begun(self, ok, sent, code, what)
   return sent
 end
 
+-- That of most responses: not to be changed.
+local NO_DEFECTS = {}
+
 -- The head that h1_head gave.
 local function head_of(self, kind, status, reason, minor, fields, defects, length, body)
   self.has_response_begun = true
   local head = { status = status, reason = reason, version = VERSIONS[minor], fields = fields,
-    defects = defects ~= 0 and h1_defects(self._h1) or {}, body = body, length = length,
+    defects = defects ~= 0 and h1_defects(self._h1) or NO_DEFECTS, body = body, length = length,
     is_tunnel = kind == TUNNEL }
   if kind == OVER then
     over(self)

@@ -102,7 +102,8 @@ local MADE = {
   content_length = function(self) return self._head.length end,
   connection_info = function(self) return self._head.connection_info end,
   defects = function(self)
-    return self._body and self._body:defects() or self._head.defects or {}
+    local list = self._body and self._body:defects() or self._head.defects
+    return list and list[1] and list or {}
   end,
   trailers = function(self)
     return self._body and self._body:trailers() or self._head.trailers

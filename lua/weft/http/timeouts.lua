@@ -94,6 +94,14 @@ function M.by(name, phase, when, seconds, fn, ...)
   return limited(when, name, phase, seconds, fn, ...)
 end
 
+---As `by`, for a function of two arguments and one result, without raising: whether it returned,
+---and the result or the error.
+---@private
+---@async
+function M.try_by(name, phase, when, seconds, fn, x, y)
+  return scope._limit_try(when, expired, name, phase, seconds, fn, x, y)
+end
+
 --- min_rate ------------------------------------------------------------------------------
 
 -- A bucket of seconds: it fills with what was received and empties with the time that was
