@@ -359,6 +359,15 @@ rock:
 
 # ---- The rest -------------------------------------------------------------
 
+# With URL=… any other site; OUT=… is where the files go. Make exports what it is
+# given, so URL reaches the script without a shell in between.
+.PHONY: crawl
+crawl: ## crawl PostgreSQL's manual, served by nginx here; URL=… another site
+	@$(if $(URL),,tools/deps.sh crawl)
+	@$(MAKE) build
+	$(Q)$(WITH_PATHS) tools/crawl/run.sh $(LUA) --out '$(or $(OUT),build/crawl)' \
+	  $(ARGS)
+
 .PHONY: bench docs format install clean help
 bench: deps-bench build ## run the benchmarks
 	$(Q)$(WITH_PATHS) bench/run.sh

@@ -116,6 +116,25 @@ M.nginx = {
   end,
 }
 
+--- folders of pages, as `make crawl` serves them ---------------------------------------------
+
+local function pages(root)
+  return {
+    programs = { "/usr/sbin/nginx" },
+    needs = { root .. "/index.html" },
+    ports = 1,
+    prepare = function(dir, ports)
+      local text = weft.fs.read_file("tools/crawl/nginx.conf"):gsub("^#[^\n]*\n#[^\n]*\n", "")
+      write(dir, "nginx.conf", filled(text, { dir = dir, root = root, port = ports[1] }))
+      return { "-p", dir, "-c", dir .. "/nginx.conf", "-e", "stderr",
+        "-g", "daemon off; master_process off;" }
+    end,
+  }
+end
+
+M.postgresql_pages = pages "/usr/share/doc/postgresql-doc-15/html"
+M.apache_pages = pages "/usr/share/doc/apache2-doc/manual"
+
 --- apache ----------------------------------------------------------------------------------
 
 local APACHE_MODULES = [[mpm_event authn_core authn_file authz_core authz_user auth_basic

@@ -111,6 +111,13 @@ group_check() {
   need luarocks           "LuaRocks"          have luarocks
 }
 
+# A server and a site of some size, for `make crawl`.
+group_crawl() {
+  need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
+  need postgresql-doc-15 "PostgreSQL's pages" \
+    test -d /usr/share/doc/postgresql-doc-15/html
+}
+
 # What the benchmarks compare weft with.
 group_bench() {
   need python3            "Python 3"          have python3
@@ -161,7 +168,7 @@ can_install() {
 
 for group in "$@"; do
   case $group in
-    build | test | check | bench) "group_$group" ;;
+    build | test | check | crawl | bench) "group_$group" ;;
     *)
       echo "tools/deps.sh: no such group: $group" >&2
       exit 2

@@ -183,11 +183,13 @@ static void start_next(struct weft_file *file) {
   struct weft_list *link;
   while (file->job == NULL && (link = weft_list_pop(&file->jobs)) != NULL) {
     struct weft_job *job = WEFT_CONTAINER_OF(link, struct weft_job, link);
-    job->rc = job->request.task != NULL ? start_job(file, job) : UV_ECANCELED;
-    if (job->rc == 0)
-      file->job = job;
-    else
+    int rc = job->request.task != NULL ? start_job(file, job) : UV_ECANCELED;
+    if (rc == 0) {
+      file->job = job; /* whose rc is the thread's from now on */
+    } else {
+      job->rc = rc;
       weft_job_end(job);
+    }
   }
 }
 
