@@ -15,8 +15,13 @@ PATH=$PATH:/usr/sbin
 dir=$(mktemp -d)
 chmod 755 "$dir" # nginx's worker may be another user
 
-# nginx is a session of its own, so that Ctrl-C is the crawl's alone.
+# nginx is a session of its own, so that Ctrl-C is the crawl's alone. It may be about to say which.
+started=
 stop() {
+  for wait in ${started:+1 2 3 4 5 6 7 8 9 10}; do
+    [ -s "$dir/nginx.pid" ] && break
+    sleep 0.1
+  done
   [ ! -e "$dir/nginx.pid" ] || kill "$(cat "$dir/nginx.pid")" 2>/dev/null || :
   rm -rf "$dir"
 }
@@ -33,7 +38,9 @@ for attempt in 1 2 3 4 5; do
   end)')
   sed -e "s|\${dir}|$dir|" -e "s|\${root}|$pages|" -e "s|\${port}|$port|" \
     "$here/nginx.conf" >"$dir/nginx.conf"
+  started=yes
   nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/error.log" && break
+  started=
   [ "$attempt" != 5 ] || exit 1
 done
 
