@@ -182,9 +182,9 @@ end
 -- Pages with links, for those who follow them: the last one's next is broken, and one is for
 -- no robot.
 local TEAS = {
-  { path = "assam", name = "Assam", from = "India", minutes = 4, kind = "black", next = "keemun" },
-  { path = "keemun", name = "Keemun", from = "China", minutes = 3, kind = "black", next = "sencha" },
-  { path = "sencha", name = "Sencha", from = "Japan", minutes = 1, kind = "green", next = "gyokuro" },
+  { path = "assam", name = "Assam", from = "India", minutes = 4, kind = "black" },
+  { path = "keemun", name = "Keemun", from = "China", minutes = 3, kind = "black" },
+  { path = "sencha", name = "Sencha", from = "Japan", minutes = 1, kind = "green" },
 }
 
 local function page(title, text)
@@ -203,11 +203,11 @@ local function teas()
 end
 
 local function tea(_, path)
-  for _, one in ipairs(TEAS) do
+  for i, one in ipairs(TEAS) do
     if one.path == path then
       return page(one.name, ('<p class="%s">From <b>%s</b>: %d min.\n<p><a href="./">All teas</a>'
         .. ' <a href="%s#top" rel="next">The next one</a>'):format(one.kind, one.from, one.minutes,
-        one.next))
+        TEAS[i + 1] and TEAS[i + 1].path or "gyokuro"))
     end
   end
   return 404, { ["Content-Type"] = "text/plain" }, "no such tea\n"
