@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- tools/cast.lua: what its terminal shows, when, and the picture that it makes of that.
+-- tools/cast.lua: what its terminal shows, when, and the picture that it makes of that; and the
+-- picture in the README.
 
 local cast = dofile("tools/cast.lua")
 local support = require "spec.support"
