@@ -59,7 +59,8 @@ function M.connect(opts)
 end
 
 ---A proxy for SOCKS 5 and 4a; asks for a user name and a password if told which (`user`,
----`password`). `reply`: the number of SOCKS 5 with which it refuses.
+---`password`). `reply`: the number of SOCKS 5 with which it refuses; or a table of such numbers by
+---address.
 function M.socks(opts)
   opts = opts or {}
   local function five(stream, self)
@@ -84,8 +85,12 @@ function M.socks(opts)
     local high, low = stream:read_exactly(2):byte(1, 2)
     self.heads[#self.heads + 1] = kind == 3 and address
       or table.concat({ address:byte(1, -1) }, ".")
-    if opts.reply then
-      stream:write("\5" .. string.char(opts.reply) .. "\0\1\0\0\0\0\0\0")
+    local reply = opts.reply
+    if type(reply) == "table" then
+      reply = reply[self.heads[#self.heads]]
+    end
+    if reply then
+      stream:write("\5" .. string.char(reply) .. "\0\1\0\0\0\0\0\0")
       stream:read()
       return
     end

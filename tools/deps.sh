@@ -127,6 +127,13 @@ group_bench() {
   need wrk                "wrk"               have wrk
   need python3-aiohttp    "aiohttp"           python3 -c 'import aiohttp'
   need lua-http           "lua-http"          luajit -e 'require "http.request"'
+  need python3-scrapy     "Scrapy"            python3 -c 'import scrapy'
+  need python3-lxml       "lxml"              python3 -c 'import lxml'
+  need python3-w3lib      "w3lib"             python3 -c 'import w3lib'
+  need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
+  need lua-cjson          "lua-cjson"         luajit -e 'require "cjson"'
+  need postgresql-doc-15  "the site that is crawled" \
+    test -e /usr/share/doc/postgresql-doc-15/html/index.html
 }
 
 as_root() {

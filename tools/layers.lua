@@ -101,7 +101,10 @@ layers.lua = {
 }
 
 -- What a module may require beside that.
-layers.lua_exceptions = {}
+layers.lua_exceptions = {
+  -- weft.http by its short name: required when it is first used, never while weft is loaded.
+  weft = { "weft.http" },
+}
 
 -- Where every file must begin with a comment of two lines or more that says what
 -- it is; its SPDX line does not count.

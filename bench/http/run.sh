@@ -9,7 +9,8 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 1
 root=$(dirname "$(dirname "$here")")
 out=$root/build/bench
 mkdir -p "$out"
-PATH=$PATH:/usr/sbin
+# shellcheck source=bench/common.sh
+. "$here/../common.sh"
 
 # What cannot be built is removed, so that the report says n/a and does not measure an old one.
 rm -f "$out/http-limit" "$out/slow-server" "$out/http-go"
@@ -22,22 +23,12 @@ ${CC:-cc} -std=gnu11 -O2 -w -o "$out/http-limit" "$here/limit.c" \
   $(make -s --no-print-directory -C "$root" llhttp) -luv -lssl -lcrypto >"$out/limit.log" 2>&1
 ${CC:-cc} -std=gnu11 -O2 -o "$out/slow-server" "$here/slow_server.c" -luv >"$out/slow.log" 2>&1
 command -v go >/dev/null 2>&1 && go build -o "$out/http-go" "$here/client.go" >"$out/go.log" 2>&1
-if [ -z "${PYTHON:-}" ]; then
-  for PYTHON in python3 /usr/bin/python3; do
-    "$PYTHON" -c 'import aiohttp, uvloop' >/dev/null 2>&1 && break
-  done
-fi
+find_python aiohttp,uvloop
 export PYTHON
 
 # Ten thousand connections, and some files.
 # shellcheck disable=SC3045
 ulimit -n "$(ulimit -H -n)"
-
-# The server has a core of its own, where there are two.
-server="" client=""
-if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then
-  server="taskset -c 1" client="taskset -c 0"
-fi
 
 dir=$(mktemp -d) || exit 1
 chmod 755 "$dir"
@@ -51,30 +42,14 @@ stop() {
 trap stop EXIT
 trap 'exit 1' INT TERM
 
-mkdir "$dir/files" "$dir/tmp"
+mkdir "$dir/files"
 head -c 1024 /dev/zero | tr '\0' x >"$dir/files/1k"
 head -c 65536 /dev/zero | tr '\0' x >"$dir/files/64k"
 openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout "$dir/key.pem" \
   -out "$dir/cert.pem" -subj /CN=localhost \
   -addext "subjectAltName=IP:127.0.0.1,DNS:localhost" 2>/dev/null
 
-# nginx cannot choose a port; two below those that the system gives to clients are tried until
-# they are free.
-start_nginx() {
-  tries=0
-  while [ $tries -lt 8 ]; do
-    http=$((10000 + ($$ + tries * 1237) % 20000))
-    https=$((http + 1))
-    sed -e "s|@DIR@|$dir|" -e "s|@HTTP@|$http|" -e "s|@HTTPS@|$https|" \
-      "$here/nginx.conf" >"$dir/nginx.conf"
-    [ "$(id -u)" = 0 ] && echo "user $(id -un);" >>"$dir/nginx.conf"
-    $server nginx -p "$dir" -e "$dir/error.log" -c "$dir/nginx.conf" && return
-    tries=$((tries + 1))
-  done
-  echo "bench: nginx did not start" >&2
-  exit 1
-}
-start_nginx
+start_nginx "$here/nginx.conf" "$dir"
 $server "$out/slow-server" >"$dir/slow.port" &
 slow_pid=$!
 while [ ! -s "$dir/slow.port" ]; do

@@ -30,7 +30,7 @@ local core = require "weft.core"
 ---| "queue"      # a queue is full, empty or shut down
 
 ---What every failure of weft raises. `tostring` gives one line. Other fields, where they
----apply: `host`, `port`, `url`, `status`. A program makes its own by
+---apply: `host`, `port`, `url`, `method`, `status`. A program makes its own by
 ---`weft.Error{kind = …, message = …}` and raises it with `error`.
 ---@class weft.Error
 ---@field kind weft.Kind
@@ -232,11 +232,22 @@ function Error.__index(e, key)
   return text
 end
 
+-- The request that failed, where the words do not name its URL.
+local function request_of(e, text)
+  local url = rawget(e, "url")
+  if type(url) ~= "string" or text:find(url, 1, true) then
+    return ""
+  end
+  local method = rawget(e, "method")
+  return (" (%s%s)"):format(type(method) == "string" and method .. " " or "", url)
+end
+
 function Error.__tostring(e)
   local text = e.kind .. ": " .. tostring(e.message)
   if e.code and e.kind ~= "raised" then
     text = text .. " (" .. tostring(e.code) .. ")"
   end
+  text = text .. request_of(e, text)
   if e.errors then
     local parts = {}
     for i, child in ipairs(e.errors) do

@@ -8,6 +8,7 @@ local errors = require "weft.error"
 
 ---asyncio for Lua: an event loop, tasks, and what tasks wait for.
 ---@class weft
+---@field http weft.http the HTTP client, as `require "weft.http"`; loaded when it is first used
 local weft = {
   _VERSION = "0.1.0",
   ---The class of all error objects; `weft.Error{kind = …, message = …}` makes one.
@@ -57,4 +58,18 @@ for _, module in ipairs(modules) do
   end
 end
 
-return weft
+-- What is large and above this file is loaded when it is first used.
+local later = {
+  http = function()
+    return require "weft.http"
+  end,
+}
+
+return setmetatable(weft, { __index = function(_, name)
+  local load = later[name]
+  if load then
+    local module = load()
+    rawset(weft, name, module)
+    return module
+  end
+end })

@@ -130,6 +130,33 @@ function M._limit(when, expired, a, b, c, watch, fn, ...)
   return leave_as(scope, expired, a, b, c, errors.guarded(fn, ...))
 end
 
+-- The error that comes out of a scope that has expired.
+local function failure_of(cause, expired, a, b, c)
+  local ok, e = pcall(await._checkpoint)
+  if not ok then
+    return e -- a cancellation from further out
+  end
+  e = expired(a, b, c)
+  e.cause = cause
+  return e
+end
+
+---As `_limit`, for a function of two arguments and one result, without raising: whether it
+---returned, and the result or the error.
+---@private
+---@async
+function M._limit_try(when, expired, a, b, c, fn, x, y)
+  local scope = enter(when)
+  local ok, result = errors.guarded(fn, x, y)
+  local is_expired = core.scope_leave(scope)
+  if ok then
+    keep(scope)
+  elseif is_expired and is_of(result, scope) then
+    result = failure_of(result.cause, expired, a, b, c)
+  end
+  return ok, result
+end
+
 ---The nearest time limit in force here, as a time of the loop's clock, or nil.
 ---@return number? when seconds
 function M.current_deadline()

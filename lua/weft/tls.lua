@@ -389,11 +389,11 @@ local function finished(stream, ok, e)
   return stream
 end
 
-local function start(stream, context, is_server, host, port)
+local function start(stream, context, is_server, host, port, alpn)
   local own = core.stream_table(stream)
   local what = is_server and "TLS handshake with" or "connect to"
   await._before_wait()
-  local ok, code, text = core.stream_start_tls(stream, context, is_server, host, port)
+  local ok, code, text = core.stream_start_tls(stream, context, is_server, host, port, alpn)
   if not ok then
     errors.raise("tls", ("%s %s: %s"):format(what, own.name or "the peer", text),
       { code = code, host = own.host, port = own.port, phase = "tls" })
@@ -403,10 +403,11 @@ local function start(stream, context, is_server, host, port)
 end
 
 ---Makes the handshake of a client or server on a connected stream, which is closed if that fails.
+---`alpn`: what a client offers in place of what its context says, as on the wire.
 ---@private
 ---@async
-function M._start(stream, context, is_server, host, port)
-  return finished(stream, errors.guarded(start, stream, context, is_server, host, port))
+function M._start(stream, context, is_server, host, port, alpn)
+  return finished(stream, errors.guarded(start, stream, context, is_server, host, port, alpn))
 end
 
 ---Options of `stream:start_tls`: those of a context, or one that is there; and which side it is.

@@ -26,6 +26,9 @@ struct model_end {
   char out[MODEL_DATA]; /* what was handed to its writes */
   size_t handed;        /* bytes of `out` that may have been sent */
   size_t got;           /* bytes of the peer's `out` taken from its reads */
+  size_t parse_left;    /* bytes that the parser of its read has still to take */
+  size_t parse_step;    /* it takes so many at a time */
+  int parse_fails;      /* having them, it refuses them */
   uv_buf_t bufs[MODEL_BUFS];
   uint64_t alarm;
   int is_shut;   /* a shutdown was done */
@@ -106,6 +109,22 @@ static void model_take(struct model_end *end, size_t size) {
   end->got += size;
 }
 
+/* A parser: takes whole steps of what there is. */
+static int model_enough(struct weft_stream *stream, void *arg) {
+  struct model_end *end = arg;
+  size_t n = weft_buffer_size(&stream->in);
+  CHECK(stream == &end->stream);
+  model_is_in_order(end);
+  n -= n % end->parse_step;
+  if (n > end->parse_left)
+    n = end->parse_left;
+  model_take(end, n);
+  end->parse_left -= n;
+  if (end->parse_left > 0)
+    return UV_EAGAIN;
+  return end->parse_fails ? WEFT_EPROTOCOL : 0;
+}
+
 static void model_read_ok(struct model_end *end) {
   const struct weft_read *read = &end->stream.read;
   size_t ready = end->stream.ready;
@@ -120,6 +139,9 @@ static void model_read_ok(struct model_end *end) {
     CHECK(ready == model_find(end, read->size));
     CHECK(ready > 0);
     break;
+  case WEFT_READ_PARSE:
+    CHECK(end->parse_left == 0 && !end->parse_fails);
+    return;
   default:
     CHECK(0);
   }
@@ -137,6 +159,9 @@ static void model_read_done(struct model_end *end, int rc) {
   model_is_in_order(end);
   if (rc == 0) {
     model_read_ok(end);
+  } else if (rc == WEFT_EPROTOCOL) {
+    CHECK(read->kind == WEFT_READ_PARSE && end->parse_left == 0);
+    CHECK(end->parse_fails);
   } else if (rc == WEFT_ELIMIT && read->kind == WEFT_READ_ALL) {
     CHECK(model_in(end) > read->size);
   } else if (rc == WEFT_ELIMIT) {
@@ -147,6 +172,8 @@ static void model_read_done(struct model_end *end, int rc) {
     CHECK(peer->is_dead || end->got + model_in(end) == peer->handed);
     if (read->kind == WEFT_READ_EXACTLY)
       CHECK(model_in(end) < read->size);
+    if (read->kind == WEFT_READ_PARSE)
+      CHECK(end->parse_left > 0 && model_in(end) < end->parse_step);
     model_take(end, model_in(end));
   } else {
     CHECK(end->may_break);
@@ -199,6 +226,30 @@ static void model_read(struct model_end *end, enum weft_read_kind kind,
     model_read_done(end, rc);
   else
     CHECK(model_is_pending(end, WEFT_OP_READ));
+}
+
+/* Reads by a parser that takes `count` steps: without waiting if `is_now`. */
+static void model_parse(struct model_end *end, size_t count, unsigned how) {
+  struct weft_read *read = &end->stream.read;
+  int is_now = how & 1, rc;
+  if (end->is_closed || model_is_pending(end, WEFT_OP_READ))
+    return;
+  end->parse_fails = (how >> 1) % 8 == 0;
+  end->parse_step = 1 + (how >> 4) % 3;
+  end->parse_left = count * end->parse_step;
+  read->kind = WEFT_READ_PARSE;
+  read->size = 0;
+  read->want = end->parse_left;
+  read->enough = model_enough;
+  read->arg = end;
+  if (is_now)
+    rc = weft_stream_read_now(&end->stream);
+  else
+    rc = weft_stream_read(&end->stream);
+  if (rc != UV_EAGAIN)
+    model_read_done(end, rc);
+  else
+    CHECK(model_is_pending(end, WEFT_OP_READ) == !is_now);
 }
 
 /* Writes `count` strings of up to `most` bytes that depend on `seed`. */
@@ -323,6 +374,8 @@ static void model_may_wait(struct model_end *end) {
   CHECK(model_in(end) == unread);
   if (read->kind == WEFT_READ_SOME)
     CHECK(unread == 0);
+  else if (read->kind == WEFT_READ_PARSE)
+    CHECK(end->parse_left > 0 && unread < end->parse_step);
   else if (read->kind == WEFT_READ_ALL)
     CHECK(unread <= read->size);
   else
@@ -364,8 +417,10 @@ static void model_operate(const uint8_t *four) {
   size_t size = four[1] | (size_t)four[2] << 8;
   switch ((four[0] >> 1) % 16) {
   case 0:
-  case 1:
     model_read(end, WEFT_READ_SOME, size, 0);
+    break;
+  case 1:
+    model_parse(end, size % 3000, four[3]);
     break;
   case 2:
     model_read(end, WEFT_READ_EXACTLY, size % 5000, 0);

@@ -94,6 +94,11 @@ describe("tostring of an error", function()
       ["dns: no such host"] = { kind = "dns", message = "no such host" },
       ["state: m (deadlock)"] = { kind = "state", message = "m", code = "deadlock" },
       ["connection: m (111)"] = { kind = "connection", message = "m", code = 111 },
+      ["http: 404 for x://y"] = { kind = "http", message = "404 for x://y", url = "x://y",
+        method = "GET" },
+      ["dns: m (c) (GET x://y)"] = { kind = "dns", message = "m", code = "c", url = "x://y",
+        method = "GET" },
+      ["decode: m (x://y)"] = { kind = "decode", message = "m", url = "x://y" },
       ["raised: a b c"] = { kind = "raised", message = "a\n  b \n\n\t c" },
       ["raised: 100%"] = { kind = "raised", message = "100%" },
     } do

@@ -34,6 +34,18 @@ describe("the module weft", function()
     assert.matches("^%d+%.%d+%.%d+$", weft._VERSION)
   end)
 
+  it("loads what is large when it is first used", function()
+    local text, status = support.script [[
+      local weft = require "weft"
+      assert(not package.loaded["weft.http"] and weft.nothing == nil)
+      assert(weft.http == require "weft.http" and rawget(weft, "http") == weft.http)
+      package.loaded.weft, package.loaded["weft.http"] = nil, nil
+      weft.run(function()
+        print(type(require("weft").http.session)) -- in a task, too
+      end)]]
+    assert.same({ "function\n", 0 }, { text, status })
+  end)
+
   it("has no private names", function()
     for name in pairs(weft) do
       assert.is_true(name == "_VERSION" or name:sub(1, 1) ~= "_", name)

@@ -34,22 +34,25 @@ struct l_h1 *weft_h1_check(lua_State *L) {
 
 #define LIMIT_MAX 1e9 /* what a head may need at the very most */
 
-static void set_limit(lua_State *L, int idx, size_t *limit) {
+static size_t limit_at(lua_State *L, int idx, size_t usual) {
   lua_Number n;
   if (lua_isnoneornil(L, idx))
-    return;
+    return usual;
   n = weft_check_number(L, idx, "the limit");
-  *limit = n >= LIMIT_MAX ? (size_t)LIMIT_MAX : n >= 0 ? (size_t)n : 0;
+  return n >= LIMIT_MAX ? (size_t)LIMIT_MAX : n >= 0 ? (size_t)n : 0;
 }
 
+/* Those at 2 to 6; nil for the usual. */
 static void set_limits(lua_State *L, struct weft_h1 *h1) {
-  size_t informational = h1->limits.informational;
-  set_limit(L, 2, &h1->limits.start_line);
-  set_limit(L, 3, &h1->fields.limits.field);
-  set_limit(L, 4, &h1->fields.limits.count);
-  set_limit(L, 5, &h1->limits.head);
-  set_limit(L, 6, &informational);
-  h1->fields.limits.total = h1->limits.head;
+  size_t start_line = limit_at(L, 2, WEFT_H1_START_LINE_MAX);
+  size_t field = limit_at(L, 3, WEFT_FIELDS_FIELD_MAX);
+  size_t count = limit_at(L, 4, WEFT_FIELDS_COUNT_MAX);
+  size_t head = limit_at(L, 5, WEFT_FIELDS_TOTAL_MAX);
+  size_t informational = limit_at(L, 6, WEFT_H1_INFORMATIONAL_MAX);
+  h1->limits.start_line = start_line;
+  h1->fields.limits.field = field;
+  h1->fields.limits.count = count;
+  h1->limits.head = h1->fields.limits.total = head;
   h1->limits.informational = (unsigned)informational;
 }
 
@@ -75,6 +78,14 @@ static int l_h1_new(lua_State *L) {
   lua_setmetatable(L, -2);
   set_limits(L, &c->h1);
   return 1;
+}
+
+/* h1_set_limits(h1, …): as for h1_new, from the next response on */
+static int l_h1_set_limits(lua_State *L) {
+  struct l_h1 *c = check_self(L);
+  lua_settop(L, 6);
+  set_limits(L, &c->h1);
+  return 0;
 }
 
 static void clear(struct l_h1 *c) {
@@ -297,10 +308,18 @@ static int l_h1_head(lua_State *L) {
 
 /* --- the rest ------------------------------------------------------------ */
 
+/* With what has come of the response in hand and was not taken yet. */
+static uint64_t all_received(const struct l_h1 *c) {
+  if (c->s->stream.top == NULL ||
+      (c->state != L_H1_HEAD && c->state != L_H1_BODY))
+    return c->received;
+  return c->received + weft_buffer_size(&c->s->stream.in);
+}
+
 static void push_bytes_moved(lua_State *L, const struct l_h1 *c) {
   uint64_t sent = c->sent + (c->has_write ? c->s->stream.write.sent : 0);
   lua_pushinteger(L, (lua_Integer)sent);
-  lua_pushinteger(L, (lua_Integer)c->received);
+  lua_pushinteger(L, (lua_Integer)all_received(c));
 }
 
 /* h1_over(h1) -> whether another exchange may follow the one whose message has
@@ -331,7 +350,7 @@ static int l_h1_counts(lua_State *L) {
   notice_write(c);
   weft_h1_settle_write(c);
   push_bytes_moved(L, c);
-  lua_pushboolean(L, c->received > c->begun);
+  lua_pushboolean(L, all_received(c) > c->begun);
   lua_pushnumber(L, (lua_Number)c->active_at / 1e9);
   lua_pushboolean(L, !c->has_write);
   return 5;
@@ -394,15 +413,11 @@ static int l_h1_close(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"h1_new", l_h1_new},
-    {"h1_head", l_h1_head},
-    {"h1_over", l_h1_over},
-    {"h1_counts", l_h1_counts},
-    {"h1_defects", l_h1_defects},
-    {"h1_is_quiet", l_h1_is_quiet},
-    {"h1_detach", l_h1_detach},
-    {"h1_close", l_h1_close},
-    {NULL, NULL},
+    {"h1_new", l_h1_new},           {"h1_set_limits", l_h1_set_limits},
+    {"h1_head", l_h1_head},         {"h1_over", l_h1_over},
+    {"h1_counts", l_h1_counts},     {"h1_defects", l_h1_defects},
+    {"h1_is_quiet", l_h1_is_quiet}, {"h1_detach", l_h1_detach},
+    {"h1_close", l_h1_close},       {NULL, NULL},
 };
 
 void weft_open_h1(lua_State *L) {

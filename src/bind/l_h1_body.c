@@ -516,10 +516,20 @@ static int l_h1_partial(lua_State *L) {
   return 1;
 }
 
+/* The codings that are built in, as Accept-Encoding has them. */
+static int l_coding_names(lua_State *L) {
+  lua_pushstring(L, weft_coding_names());
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"h1_read_some", l_h1_read_some}, {"h1_read_ready", l_h1_read_ready},
-    {"h1_read_all", l_h1_read_all},   {"h1_drain", l_h1_drain},
-    {"h1_partial", l_h1_partial},     {NULL, NULL},
+    {"h1_read_some", l_h1_read_some},
+    {"h1_read_ready", l_h1_read_ready},
+    {"h1_read_all", l_h1_read_all},
+    {"h1_drain", l_h1_drain},
+    {"h1_partial", l_h1_partial},
+    {"coding_names", l_coding_names},
+    {NULL, NULL},
 };
 
 void weft_open_h1_body(lua_State *L) {

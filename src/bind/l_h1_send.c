@@ -219,6 +219,11 @@ static int says_close(const struct weft_fields *fields) {
   }
 }
 
+static int has_upgrade(const struct weft_fields *fields) {
+  static const char name[] = "upgrade";
+  return weft_fields_find(fields, name, sizeof(name) - 1, 0) != fields->count;
+}
+
 static void begin(struct l_h1 *c, unsigned asked) {
   weft_h1_body_drop(c);
   weft_h1_begin(&c->h1, asked);
@@ -230,9 +235,10 @@ static void begin(struct l_h1 *c, unsigned asked) {
 
 /* h1_begin(h1, method, target, fields, body, length, is_upgrade, decode,
  * max_body): sends a request with its body (a string or a list of them), or
- * the head of one whose body comes later: of a length, or -1 for chunks. True
- * and whether all is sent. Codes EFIELD, EMESSAGE and EPROTOCOL (something came
- * before): nothing was sent. */
+ * the head of one whose body comes later: of a length, or -1 for chunks. A
+ * field Upgrade allows a 101, as is_upgrade does. True and whether all is sent.
+ * Codes EFIELD, EMESSAGE and EPROTOCOL (something came before): nothing was
+ * sent. */
 static int l_h1_begin(lua_State *L) {
   struct l_h1 *c = weft_h1_check(L);
   struct weft_h1_request request;
@@ -260,7 +266,8 @@ static int l_h1_begin(lua_State *L) {
     return push_refusal(L, rc, what);
   c->is_chunked = request.framing == WEFT_H1_CHUNKED;
   c->says_close = (uint8_t)says_close(request.fields);
-  begin(c, asked_of(&request, lua_toboolean(L, 7)));
+  begin(c,
+        asked_of(&request, lua_toboolean(L, 7) || has_upgrade(request.fields)));
   if (count > 1)
     pin(L, c, 5);
   return send_bufs(L, c, count);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bind/l_text.c: bytes in an encoding to UTF-8, for Lua. UTF-8 and UTF-16 are
- * read here, so that errors are counted as browsers count them; encodings of
- * one byte by a table, which libc's iconv fills; all others by iconv itself.
+ * bind/l_text.c: bytes in an encoding to UTF-8, for Lua, and strings of JSON.
+ * UTF-8 and UTF-16 are read here, so that errors are counted as browsers count
+ * them; encodings of one byte by a table, which libc's iconv fills; all others
+ * by iconv itself.
  *
  * Owns: struct l_charset, the userdata. It must not know labels, nor which
  * encoding is what to iconv: that is Lua's (weft.http.encoding).
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <stdio.h>
 #include <string.h>
 
 #define UNDEFINED 0xFFFFu
@@ -385,14 +387,67 @@ static int l_text_iconv(lua_State *L) {
   return text_end(&text, size - left);
 }
 
+/* ---- JSON ---- */
+
+/* How many bytes from p on stand for themselves in a string. */
+static size_t plain_run(const unsigned char *p, size_t size) {
+  size_t i = 0;
+  while (i < size && p[i] >= 0x20 && p[i] < 0x7F && p[i] != '"' && p[i] != '\\')
+    i++;
+  return i;
+}
+
+static void add_escaped(luaL_Buffer *b, unsigned char c) {
+  static const char escapes[] = "\"\"\\\\\nn\rr\tt";
+  const char *s = escapes;
+  char code[8];
+  while (*s != '\0' && (unsigned char)*s != c)
+    s += 2;
+  if (*s != '\0')
+    snprintf(code, sizeof(code), "\\%c", s[1]);
+  else
+    snprintf(code, sizeof(code), "\\u%04x", c);
+  luaL_addstring(b, code);
+}
+
+/* Puts the character at p, which is not ASCII; how many bytes it took. */
+static size_t add_character(struct text *text, const unsigned char *p,
+                            size_t size) {
+  size_t length;
+  if (utf8_step(p, size, &length) == GOOD)
+    luaL_addlstring(&text->buffer, (const char *)p, length);
+  else
+    text_bad(text);
+  return length;
+}
+
+/* json_string(bytes in UTF-8) -> a string of JSON, in quotes; what is malformed
+ * becomes U+FFFD */
+static int l_text_json_string(lua_State *L) {
+  size_t size, at = 0;
+  const unsigned char *p = check_bytes(L, 1, &size);
+  struct text text;
+  text_init(&text, L, REPLACE);
+  luaL_addchar(&text.buffer, '"');
+  while (at < size) {
+    size_t run = plain_run(p + at, size - at);
+    luaL_addlstring(&text.buffer, (const char *)p + at, run);
+    at += run;
+    if (at < size && p[at] < 0x80)
+      add_escaped(&text.buffer, p[at++]);
+    else if (at < size)
+      at += add_character(&text, p + at, size - at);
+  }
+  luaL_addchar(&text.buffer, '"');
+  luaL_pushresult(&text.buffer);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"decode_utf8", l_text_utf8},
-    {"decode_utf16", l_text_utf16},
-    {"decode_table", l_text_table},
-    {"decode_iconv", l_text_iconv},
-    {"charset_table", l_charset_table},
-    {"charset_open", l_charset_open},
-    {NULL, NULL},
+    {"decode_utf8", l_text_utf8},        {"decode_utf16", l_text_utf16},
+    {"decode_table", l_text_table},      {"decode_iconv", l_text_iconv},
+    {"charset_table", l_charset_table},  {"charset_open", l_charset_open},
+    {"json_string", l_text_json_string}, {NULL, NULL},
 };
 
 void weft_open_text(lua_State *L) {

@@ -189,8 +189,10 @@ static int l_tls_context_sessions(lua_State *L) {
 /* --- streams
  * ----------------------------------------------------------------*/
 
-/* stream_start_tls(stream, context, is_server [, host [, port]]) -> true, or
- * nil, code, text: puts TLS on top; stream_connect then makes the handshake */
+/* stream_start_tls(stream, context, is_server [, host [, port [, alpn]]]) ->
+ * true, or nil, code, text: puts TLS on top; stream_connect then makes the
+ * handshake. `alpn`: what a client offers, as on the wire, in place of the
+ * context's. */
 static int l_tls_start(lua_State *L) {
   struct weft_tlsctx *ctx = weft_check_tls_context(L, 2);
   struct l_stream *s = weft_check_stream_op(L, 1, WEFT_OP_CONNECT);
@@ -202,6 +204,7 @@ static int l_tls_start(lua_State *L) {
   options.is_server = (uint8_t)lua_toboolean(L, 3);
   options.host = luaL_optstring(L, 4, NULL);
   options.port = (unsigned)luaL_optinteger(L, 5, 0);
+  options.alpn.data = luaL_optlstring(L, 6, NULL, &options.alpn.size);
   if (weft_buffer_size(&s->stream.in) != 0)
     return weft_raise_kind(L, "state",
                            "bytes were received before TLS began, and are "
@@ -329,6 +332,19 @@ static int l_tls_info(lua_State *L) {
   return 1;
 }
 
+/* tls_alpn(stream) -> the protocol that was agreed on; nil for none */
+static int l_tls_alpn(lua_State *L) {
+  struct weft_filter *tls = check_tls(L);
+  struct weft_tls_info info;
+  if (tls == NULL)
+    return 0;
+  weft_tls_get_info(tls, &info);
+  if (info.alpn.data == NULL)
+    return 0;
+  lua_pushlstring(L, info.alpn.data, info.alpn.size);
+  return 1;
+}
+
 /* tls_library() -> "OpenSSL 3.0.22 …" */
 static int l_tls_library(lua_State *L) {
   lua_pushstring(L, weft_tls_library());
@@ -345,6 +361,7 @@ static const luaL_Reg functions[] = {
     {"tls_asked_name", l_tls_asked_name},
     {"tls_choose", l_tls_choose},
     {"tls_info", l_tls_info},
+    {"tls_alpn", l_tls_alpn},
     {"tls_library", l_tls_library},
     {NULL, NULL},
 };

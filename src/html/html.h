@@ -51,6 +51,7 @@ struct html_parse {
   size_t nodes;  /* attributes included */
   size_t bytes;  /* what the tree takes, roughly */
   size_t repairs;
+  int has_base;     /* HTML: there is a <base> */
   int line, column; /* of the first error */
   char message[160];
   xmlEntity entity; /* the one that the parser asked for last, and its text */

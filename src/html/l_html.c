@@ -189,6 +189,12 @@ static int l_document_root(lua_State *L) {
   return 1;
 }
 
+/* has_base(document) -> whether there is a <base>, in HTML */
+static int l_document_has_base(lua_State *L) {
+  lua_pushboolean(L, html_check_document(L, 1)->has_base);
+  return 1;
+}
+
 /* bytes(document) -> what its tree takes, roughly; 0 when closed */
 static int l_document_bytes(lua_State *L) {
   const struct html_document *document = to_class(L, 1, HTML_DOCUMENT);
@@ -244,6 +250,7 @@ static int l_html_parse(lua_State *L) {
   }
   document->doc = p.doc;
   document->bytes = p.bytes;
+  document->has_base = p.has_base;
   state->documents++;
   state->bytes += p.bytes;
   pace(L, state, p.bytes);
@@ -297,13 +304,10 @@ static const luaL_Reg functions[] = {
 };
 
 static const luaL_Reg document_methods[] = {
-    {"close", l_document_close},
-    {"__gc", l_document__gc},
-    {"__close", l_document_close},
-    {"is_closed", l_document_is_closed},
-    {"root", l_document_root},
-    {"_bytes", l_document_bytes},
-    {NULL, NULL},
+    {"close", l_document_close},        {"__gc", l_document__gc},
+    {"__close", l_document_close},      {"is_closed", l_document_is_closed},
+    {"root", l_document_root},          {"_bytes", l_document_bytes},
+    {"_has_base", l_document_has_base}, {NULL, NULL},
 };
 
 void html_set_functions(lua_State *L, const luaL_Reg *list) {
@@ -332,6 +336,7 @@ static int open_module(lua_State *L) {
   lua_newtable(L);
   html_set_functions(L, functions);
   html_open_xpath(L);
+  html_open_links(L);
   open_class(L, HTML_DOCUMENT, "Document", document_methods);
   open_class(L, HTML_LIST, "SelectorList", NULL);
   open_class(L, HTML_NODE, "Node", NULL);

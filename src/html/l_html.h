@@ -40,6 +40,7 @@ struct html_document {
   xmlDocPtr doc; /* NULL: closed */
   size_t bytes;
   int is_ordered; /* the elements carry their order */
+  int has_base;
 };
 
 struct html_node {
@@ -77,9 +78,10 @@ void html_push_buffer(lua_State *L, struct html_state *state);
  * the top. [-0, +0, m] */
 void html_set_functions(lua_State *L, const luaL_Reg *functions);
 
-/* Each puts its functions: into the module on the top; into the class of nodes
- * on the top. */
+/* Each puts its functions: into the module on the top (two); into the class of
+ * nodes on the top. */
 void html_open_xpath(lua_State *L);
+void html_open_links(lua_State *L);
 void html_open_node(lua_State *L);
 
 #endif

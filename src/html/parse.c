@@ -78,6 +78,7 @@ static void forgive(xmlParserCtxtPtr ctxt) {
 static void on_html_start(void *ctx, const xmlChar *name,
                           const xmlChar **atts) {
   int i, ok = admit_element(ctx);
+  parse_of(ctx)->has_base |= strcmp((const char *)name, "base") == 0;
   for (i = 0; ok && atts != NULL && atts[i] != NULL; i += 2)
     ok = admit_attribute(
         ctx, atts[i + 1] != NULL ? strlen((const char *)atts[i + 1]) : 0);

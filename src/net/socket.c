@@ -146,7 +146,8 @@ static ssize_t socket_recv(struct weft_filter *filter, char *data,
   if (socket->is_drained)
     return UV_EAGAIN; /* so that it is polled, which tells if there is more */
   do
-    n = read(socket->fd, data, size);
+    n = socket->is_socket ? recv(socket->fd, data, size, 0)
+                          : read(socket->fd, data, size);
   while (n < 0 && errno == EINTR);
   socket->is_drained = n > 0 && (size_t)n < size;
   if (n > 0)
@@ -173,7 +174,9 @@ static ssize_t socket_send(struct weft_filter *filter, const uv_buf_t *bufs,
   message.msg_iov = (struct iovec *)(void *)(uintptr_t)bufs; /* the same */
   message.msg_iovlen = count;
   do {
-    if (socket->is_socket)
+    if (socket->is_socket && count == 1)
+      n = send(socket->fd, bufs->base, bufs->len, MSG_NOSIGNAL);
+    else if (socket->is_socket)
       n = sendmsg(socket->fd, &message, MSG_NOSIGNAL);
     else
       n = writev(socket->fd, message.msg_iov, (int)count);

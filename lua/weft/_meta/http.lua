@@ -116,7 +116,7 @@ function http.options(url, opts) end
 ---@field limit integer? connections at once, default 100; 0 is no limit; session only
 ---@field limit_per_host integer? default 0, no limit; session only
 ---@field keepalive_timeout number? seconds that a connection is kept; default 15; session only
----@field force_close boolean? close each connection after its response
+---@field force_close boolean? close each connection after its response, and say so before
 ---@field dns_cache_ttl number? seconds; session only
 ---@field resolver any session only
 ---@field family string? "inet" or "inet6"; session only
@@ -164,7 +164,7 @@ local SessionOptions = {}
 ---@field json any the body, as JSON
 ---@field cookies table<string, string>? for this request, beside those of the jar
 ---@field trailers (table | weft.http.Headers)? fields to be sent behind the body
----@field upgrade boolean? take 101 (Switching Protocols) for an answer; see `response:detach`
+---@field upgrade boolean? allow a 101, as the header Upgrade does; see `response:detach`
 ---@field on_informational fun(status: integer, headers: weft.http.Headers)?
 ---@field trace_request_ctx any for hooks
 local RequestOptions = {}
@@ -294,15 +294,16 @@ local Retry = {}
 ---@field dns number? seconds for looking up the name
 ---@field connect number? seconds for all that comes before the request
 ---@field sock_connect number? seconds for connecting to one address; default 30
----@field tls number? seconds for the TLS handshake
+---@field tls number? seconds for the TLS handshake; default 30
 ---@field ttfb number? seconds for the first byte of the response
 ---@field sock_read number? seconds of silence
 ---@field min_rate number? not seconds: bytes per second of the body, on average
 local Timeouts = {}
 
----A response. It is there as soon as its head is: the body is read by its methods, as it comes,
----or else the connection is closed when the response is collected. `read`, `text` and `json` may
----be called again and in any order; what was streamed is gone.
+---A response. It is there as soon as its head is: the body is read by its methods, as it comes.
+---Read it, release it, or use `with`: else it keeps its connection until it is collected, and
+---those who wait for one wait for that. `read`, `text` and `json` may be called again and in any
+---order; what was streamed is gone.
 ---@class weft.http.Response
 ---@field status integer
 ---@field reason string what stands behind the status; often empty
@@ -343,6 +344,8 @@ function Response:close() end
 function Response:with(fn, ...) end
 
 ---Takes over the connection of a response with the status 101 (Switching Protocols), as a stream.
+---A request asks for one by its headers: `{ Upgrade = "chat", Connection = "Upgrade" }`. A server
+---that switches although nobody asked is an error of the request, of kind `protocol`.
 ---
 ---Raises `state` for any other response, and when it was taken already; `closed`.
 ---@return weft.Stream
@@ -389,13 +392,14 @@ function Response:iter_lines(max) end
 ---@return string
 function Response:text(label, on_error) end
 
----The body as a value, read as JSON. Options: `content_type`, what it must be, else `decode`
----("application/json" stands for all that end with "+json", too; default: anything); `encoding`;
----`null = "nil"` leaves out what is null, which otherwise is `http.json_null()`;
----`invalid_numbers`, `max_depth`.
+---The body as a value, read as JSON. Options: `content_type`, what it must be (default
+---"application/json", which stands for "text/json" and all that end with "+json", too), false for
+---anything; `encoding`; `null = "nil"` leaves out what is null, which otherwise is
+---`http.json_null()`; `invalid_numbers`, `max_depth`.
 ---
----Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON; `state`
----(code "no_cjson") if lua-cjson is not installed.
+---Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON, with the
+---code "content_type" for what does not say that it is; `state` (code "no_cjson") if lua-cjson is
+---not installed.
 ---@async
 ---@param opts table?
 ---@return any
@@ -675,8 +679,10 @@ function http.replay(path, opts) end
 ---`response`, `exception`, `chunk` or `size`, `host`, `started`.
 ---
 ---`on_event(event, fields)` is called for everything, `event` being one of "start", "queued",
----"dns", "connect", "tls", "reused", "sent", "head", "chunk", "end", "redirect", "retry" and
----"error"; a phase is told when it is over, with `started` and `time`.
+---"dns", "connect", "tls", "reused", "upload", "sent", "head", "chunk", "end", "redirect",
+---"retry" and "error"; a phase is told when it is over, with `started` and `time`. An "upload" is
+---a piece of the body that was sent, a "chunk" one that was received; a body that streams is sent
+---by a task of its own, in which the hooks for its pieces are called.
 ---@class weft.http.Trace
 ---@field on_request_start fun(session, context: table, params: table)?
 ---@field on_request_headers_sent fun(session, context: table, params: table)?

@@ -5,6 +5,7 @@
 
 ---asyncio for Lua: an event loop, tasks, and what tasks wait for.
 ---@class weft
+---@field http weft.http the HTTP client, as `require "weft.http"`; loaded when it is first used
 ---@field Error weft.Error The class of all error objects; `weft.Error{kind = …, message = …}` makes one.
 ---@field tls weft.tls TLS.
 ---@field fs weft.fs Files and directories.
@@ -995,7 +996,7 @@ function weft.try(fn, ...) end
 ---| "queue"      # a queue is full, empty or shut down
 
 ---What every failure of weft raises. `tostring` gives one line. Other fields, where they
----apply: `host`, `port`, `url`, `status`. A program makes its own by
+---apply: `host`, `port`, `url`, `method`, `status`. A program makes its own by
 ---`weft.Error{kind = …, message = …}` and raises it with `error`.
 ---@class weft.Error
 ---@field kind weft.Kind

@@ -4,7 +4,7 @@
 -- Owns: the text. Needs no library, as what a crawl writes must not depend on one. Must not know:
 -- where it goes. Invariant: the text is valid JSON, in UTF-8, without a line end.
 
-local encoding = require "weft.http.encoding"
+local core = require "weft.core"
 local errors = require "weft.error"
 
 local M = {}
@@ -12,22 +12,11 @@ local M = {}
 -- Of tables in each other: more is a cycle.
 local DEPTH_MAX = 100
 
-local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
-
-local function escape(c)
-  return ESCAPES[c] or ("\\u%04x"):format(c:byte())
-end
+-- Of a text; what is not UTF-8 becomes U+FFFD.
+local string_of = core.json_string
 
 local function invalid(what)
   errors.raise("type", what .. " cannot be written as JSON", { code = "invalid_json" })
-end
-
--- What is not UTF-8 becomes U+FFFD.
-local function string_of(s)
-  if s:find("[\128-\255]") then
-    s = encoding.decode(s, "utf-8")
-  end
-  return '"' .. s:gsub('[%z\1-\31"\\\127]', escape) .. '"'
 end
 
 local function number_of(n)
@@ -41,33 +30,77 @@ end
 
 local value_of
 
--- The elements of a list, or nil if the table is none. An empty table is a list.
-local function list_of(t, depth)
-  local count, parts = #t, {}
+-- Whether the keys are 1 to n. An empty table is a list.
+local function is_list(t)
+  if type(next(t)) == "string" then
+    return false
+  end
+  local count = #t
   for key in pairs(t) do
     if type(key) ~= "number" or key < 1 or key > count or key ~= math.floor(key) then
-      return nil
+      return false
     end
   end
-  for i = 1, count do
+  return true
+end
+
+local function list_of(t, depth)
+  local parts = {}
+  for i = 1, #t do
     parts[i] = value_of(t[i], depth)
   end
   return "[" .. table.concat(parts, ",") .. "]"
 end
 
+-- Names of fields with what follows them: records have the same ones again and again.
+local NAMES_MAX, NAME_LENGTH = 256, 64
+local names, name_count = {}, 0
+
+local function name_of(key)
+  local name = names[key]
+  if not name and #key > NAME_LENGTH then
+    return string_of(key) .. ":"
+  elseif not name then
+    if name_count >= NAMES_MAX then
+      names, name_count = {}, 0
+    end
+    name = string_of(key) .. ":"
+    names[key], name_count = name, name_count + 1
+  end
+  return name
+end
+
+-- Of the few keys that a record has: table.sort takes longer than all the rest.
+local FEW = 16
+
+local function sort(keys, count)
+  if count > FEW then
+    return table.sort(keys)
+  end
+  for i = 2, count do
+    local key, at = keys[i], i
+    while at > 1 and keys[at - 1] > key do
+      keys[at], at = keys[at - 1], at - 1
+    end
+    keys[at] = key
+  end
+end
+
 local function object_of(t, depth)
-  local keys, parts = {}, {}
+  local keys, count = {}, 0
   for key in pairs(t) do
     if type(key) ~= "string" then
       invalid("a table with a key of type " .. type(key))
     end
-    keys[#keys + 1] = key
+    count = count + 1
+    keys[count] = key
   end
-  table.sort(keys)
-  for i, key in ipairs(keys) do
-    parts[i] = string_of(key) .. ":" .. value_of(t[key], depth)
+  sort(keys, count)
+  for i = 1, count do
+    local key = keys[i]
+    keys[i] = name_of(key) .. value_of(t[key], depth)
   end
-  return "{" .. table.concat(parts, ",") .. "}"
+  return "{" .. table.concat(keys, ",") .. "}"
 end
 
 function value_of(value, depth)
@@ -85,7 +118,7 @@ function value_of(value, depth)
   elseif depth >= DEPTH_MAX then
     invalid("a table that is deeper than " .. DEPTH_MAX)
   end
-  return list_of(value, depth + 1) or object_of(value, depth + 1)
+  return (is_list(value) and list_of or object_of)(value, depth + 1)
 end
 
 ---A value as JSON: a list for a table with the keys 1 to n (an empty one too), an object for one
@@ -103,7 +136,7 @@ function M.encode(value, fields)
   end
   local parts = {}
   for i, name in ipairs(fields) do
-    parts[i] = string_of(name) .. ":" .. value_of(value[name], 1)
+    parts[i] = name_of(name) .. value_of(value[name], 1)
   end
   return "{" .. table.concat(parts, ",") .. "}"
 end

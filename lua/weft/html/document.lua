@@ -120,18 +120,31 @@ function Document:is_xml()
   return shared_of(self).is_xml
 end
 
+local function base_href(self)
+  for _, node in ipairs(core.elements(self, "base")) do
+    local href = node:attr("href")
+    if href then
+      return href
+    end
+  end
+end
+
 ---The URL that its links are relative to: that of its first `<base href>`, or its own.
 ---@return string?
 function Document:base()
   local shared = shared_of(self)
   if shared.base == nil then
-    local href = not shared.is_xml and query.xpath(self, "//base[@href][1]/@href"):get()
+    local href = self:_has_base() and base_href(self)
     local own = shared.url
     local base = href and url.can_parse(href, own) and url.parse(href, own) or nil
     if base and (base.scheme == "data" or base.scheme == "javascript") then
       base = nil
     end
-    shared.base = base or own and url.parse(own) or false
+    base = base or own and url.parse(own) or false
+    shared.base = base
+    local path = base and base.href:match("^https?://[^/?#]+/[^?#]*")
+    shared.folder = path and path:match("^.*/")
+    shared.resource = path and base.href:match("^[^#]*")
   end
   return shared.base and shared.base.href or nil
 end
@@ -139,8 +152,12 @@ end
 ---The text of its `<title>`, white space being one space; nil if there is none.
 ---@return string?
 function Document:title()
-  local title = query.xpath(self, shared_of(self).is_xml and "//*[local-name() = 'title'][1]"
-    or "//title[not(ancestor::svg)]")[1]
+  local is_xml = shared_of(self).is_xml
+  local title = not is_xml and core.elements(self, "title svg", true)[1]
+  if not title or title:name() == "svg" then
+    title = query.xpath(self, is_xml and "//*[local-name() = 'title'][1]"
+      or "//title[not(ancestor::svg)]")[1]
+  end
   return title and title:text()
 end
 
@@ -154,10 +171,6 @@ end
 ---@field rel string? in lower case
 ---@field node weft.html.Node
 local Link = {} -- luacheck: ignore 211
-
-local function trimmed(text)
-  return (text:gsub("^[%z\1-\32]+", ""):gsub("[%z\1-\32]+$", ""))
-end
 
 ---What a reference in the document means, as a browser would take it: relative to `base`, the
 ---query in the document's encoding.
@@ -179,15 +192,11 @@ function Document:absolute(href)
   end
 end
 
-local function text_of_link(node)
-  local text = node:text()
-  if text == "" then
-    text = query.xpath(node, ".//img/@alt"):get() or node:attr("alt") or ""
-  end
-  return text
+-- What stands for a link without a text.
+local function alternative(node)
+  return query.xpath(node, ".//img/@alt"):get() or node:attr("alt") or ""
 end
 
-local LINKS = "//a[@href] | //area[@href]"
 local LINK_OPTIONS = { all = "boolean" }
 
 ---Its links (`<a>` and `<area>`), in order, absolute. Those that cannot be made absolute are left
@@ -203,14 +212,17 @@ local LINK_OPTIONS = { all = "boolean" }
 ---@return weft.html.Link[]
 function Document:links(opts)
   opts = options.check(opts, LINK_OPTIONS, "links")
-  local links = {}
-  for _, node in ipairs(query.xpath(self, LINKS)) do
-    local href = trimmed(node:attr("href"))
-    local absolute = self:absolute(href)
-    if absolute or opts.all then
-      local rel = node:attr("rel")
-      links[#links + 1] = { url = absolute, href = href, text = text_of_link(node),
-        rel = rel and rel:lower(), node = node }
+  local shared, links = shared_of(self), {}
+  if shared.base == nil then
+    self:base()
+  end
+  for _, link in ipairs(core.links(self, shared.folder, shared.resource)) do
+    link.url = link.url or self:absolute(link.href)
+    if link.url or opts.all then
+      if link.text == "" then
+        link.text = alternative(link.node)
+      end
+      links[#links + 1] = link
     end
   end
   return links

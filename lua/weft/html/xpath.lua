@@ -233,9 +233,41 @@ local function apply(node, entry, text, namespaces)
   fail(entry[2], code, message, offset)
 end
 
+-- As many as core.elements takes, and the length of a selector that may have as many.
+local NAMES_MAX, NAMES_LENGTH = 16, 256
+
+-- The names of a selector that has nothing but those, as "h1, h2": with a space between them, or
+-- false.
+local function plain_names(text)
+  local names = {}
+  for part in (text .. ","):gmatch("([^,]*),") do
+    local name = part:match("^[ \t\r\n\f]*(%a%w*)[ \t\r\n\f]*$")
+    if not name then
+      return false
+    end
+    names[#names + 1] = name:lower()
+  end
+  return #names <= NAMES_MAX and table.concat(names, " ")
+end
+
+-- What of a selector of HTML can be found without XPath, or false.
+local function cached_names(text)
+  local key = "n" .. text
+  local names = cached[key]
+  if names == nil then
+    names = keep(key, plain_names(text))
+  end
+  return names
+end
+
 ---@private
 function M.css(node, text)
   local shared, is_document = core.table_of(node)
+  local names = not shared.is_xml and type(text) == "string" and #text <= NAMES_LENGTH
+    and cached_names(text)
+  if names then
+    return core.elements(node, names)
+  end
   local list = compiled_css(text, shared.is_xml, not is_document)
   if not list[2] then
     return apply(node, list[1], text, shared.namespaces)

@@ -38,18 +38,19 @@ local function sentinel(lease)
   return setmetatable({}, { __gc = collect })
 end
 
--- The bytes that a connection has received so far: those not taken yet are in its stream.
+-- The bytes that a connection has received so far, taken or not.
 local function received(conn)
   if conn.state == "closed" then
     return conn.bytes_received
   end
   local _, bytes = core.h1_counts(conn._h1)
-  return bytes + core.stream_state(conn._stream)
+  return bytes
 end
 
 local function new(pool, conn, route, request)
   local lease = { pool = pool, conn = conn, name = route.name }
   local min_rate = request.timeouts.min_rate
+  pool:lend()
   return setmetatable({ ended = false, _lease = lease, _sentinel = sentinel(lease),
     _key = route.key, _request = request, _trace = request.trace or false,
     _can_keep = not request.options.force_close,
@@ -64,6 +65,7 @@ local function finish(self)
     return
   end
   lease.conn = nil
+  lease.pool:take_back()
   self._trailers, self._defects = conn.trailers, conn:defects()
   if self._request.connection == conn then
     self._request.connection = nil

@@ -31,6 +31,7 @@ local M = {}
 ---@field bytes_received integer likewise
 ---@field has_response_begun boolean a byte of the response in hand, or of the last one, has come
 ---@field trailers weft.http.Headers? the fields behind the body, at its end
+---@field on_close fun()? called just before the stream is closed; must not raise
 local Connection = {}
 Connection.__index = Connection
 Connection.__name = "weft.http.Connection"
@@ -66,6 +67,9 @@ function Connection:close()
     return
   end
   self.state = "closed"
+  if self.on_close then
+    self.on_close()
+  end
   self.bytes_sent, self.bytes_received, self.has_response_begun = h1_counts(self._h1)
   core.h1_close(self._h1)
   if self._upload and not core.is_done(self._upload) then
@@ -193,11 +197,14 @@ local function begun(self, ok, sent, code, what)
   return sent
 end
 
+-- That of most responses: not to be changed.
+local NO_DEFECTS = {}
+
 -- The head that h1_head gave.
 local function head_of(self, kind, status, reason, minor, fields, defects, length, body)
   self.has_response_begun = true
   local head = { status = status, reason = reason, version = VERSIONS[minor], fields = fields,
-    defects = defects ~= 0 and h1_defects(self._h1) or {}, body = body, length = length,
+    defects = defects ~= 0 and h1_defects(self._h1) or NO_DEFECTS, body = body, length = length,
     is_tunnel = kind == TUNNEL }
   if kind == OVER then
     over(self)
@@ -265,6 +272,9 @@ local function converse(self, message, opts, is_sent)
   if has_more and not kind and message.body ~= nil then
     is_sent = upload.start(self, message)
   end
+  if not has_more and self._on_piece then
+    upload.tell_body(self, message.body)
+  end
   if is_sent and opts.on_sent then
     opts.on_sent()
   end
@@ -299,6 +309,7 @@ local function exchange_at_length(self, message, opts)
     not is_held and (body or EMPTY_BODY[message.method]) or nil, length, opts.upgrade,
     opts.decode, opts.max_body_size))
   self._idle_timeout, self._ttfb, self._on_sent = opts.idle_timeout, opts.ttfb, opts.on_sent
+  self._on_piece = opts.on_piece
   self._is_sent = not is_held
   return closed_on_error(self, errors.guarded(converse, self, message, opts, sent and not is_held))
 end
@@ -314,7 +325,8 @@ end
 ---Options: `decode` takes off what Content-Encoding says; `max_body_size`, of the decoded body;
 ---`idle_timeout`, the seconds without a byte in either direction; `ttfb`, those before the first
 ---byte of the response; `expect_timeout`, those for a 100 (Continue), default 1; `upgrade` allows a
----101; `on_informational(status, fields)`; `on_sent()`.
+---101, as does a field Upgrade; `on_informational(status, fields)`; `on_sent()`; with
+---one of the limits or hooks also `on_piece(bytes)`, for what was sent of the body.
 ---
 ---The head: `status`, `reason`, `version`, `fields`, `defects`, `body` (if it came with the head),
 ---`length` (Content-Length), `is_tunnel`.
@@ -464,6 +476,14 @@ function Connection:defects()
 end
 
 --- between exchanges -----------------------------------------------------------------------
+
+---Other bounds for the responses from now on: as in the options of `connection.new`, among others.
+---@private
+---@param opts table
+function Connection:set_limits(opts)
+  core.h1_set_limits(self._h1, opts.max_line_size, opts.max_field_size, opts.max_fields,
+    opts.max_head_size, opts.max_informational)
+end
 
 ---True if another exchange may follow: the last one is over, both sides keep the connection, and
 ---nothing came behind the response.

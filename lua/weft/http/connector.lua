@@ -100,12 +100,26 @@ local function context_of(value)
   return contexts[value]
 end
 
+-- The protocol that is spoken, whatever a context offers that serves other connections too.
+local PROTOCOL = "http/1.1"
+local ALPN = string.char(#PROTOCOL) .. PROTOCOL
+
+-- A server need not choose, but what it chooses must have been offered.
+local function check_protocol(stream, host)
+  local chosen = core.tls_alpn(stream)
+  if chosen and chosen ~= PROTOCOL then
+    errors.raise("protocol", ("%s wants to speak %q, which was not offered: only %s was")
+      :format(host, chosen, PROTOCOL), { code = "alpn", phase = "tls", alpn = chosen })
+  end
+end
+
 -- The stream is closed if this fails; also when it does before the handshake.
 local function secure(request, stream, value, host, port, is_proxy)
   local phase, started = enter(request, "tls", is_proxy), now()
   local ok, e = errors.guarded(function()
     timeouts.within("tls", phase, request.timeouts.tls, tls._start, stream, context_of(value),
-      false, host, port)
+      false, host, port, ALPN)
+    check_protocol(stream, host)
   end)
   if not ok then
     stream:close()
@@ -125,33 +139,61 @@ local function reach_proxy(self, request, spec)
   return stream
 end
 
--- The address to be given to a SOCKS proxy that does not look names up.
-local function address_for(self, request, spec, host, port)
+-- The addresses to be given to a SOCKS proxy that does not look names up.
+local function addresses_for(self, request, spec, host, port)
   local addresses = look_up(self, request, host, port)
-  for _, address in ipairs(addresses or {}) do
+  if not addresses then
+    return { host }
+  end
+  local list = {}
+  for _, address in ipairs(addresses) do
     if spec.version == 5 or address.family == "inet" then
-      return address.address
+      list[#list + 1] = address.address
     end
   end
-  if addresses then
+  if not list[1] then
     errors.raise("proxy", ("%s has no IPv4 address, and SOCKS 4 knows no others"):format(host),
       { code = "EAFNOSUPPORT", phase = "proxy", proxy = spec.name })
   end
-  return host
+  return list
 end
 
-local function connect_by_proxy(self, request, route)
-  local spec = route.proxy
-  local host = route.host
-  if spec.looks_up then
-    host = address_for(self, request, spec, host, route.port)
-  end
+local function open_by_proxy(self, request, spec, host, port)
   local stream = proxies.guarded(spec, reach_proxy, self, request, spec)
   request.phase = "proxy"
   if spec.kind == "forward" then
     return stream
   end
-  return proxies.open(stream, spec, host, route.port)
+  return proxies.open(stream, spec, host, port)
+end
+
+-- Each address by a connection of its own, as a proxy that could not reach one closes: the first
+-- that it reaches counts. An error that is not about an address is raised at once.
+local function open_first(self, request, spec, addresses, port)
+  local failures = {}
+  for i, address in ipairs(addresses) do
+    local ok, result = errors.guarded(open_by_proxy, self, request, spec, address, port)
+    if ok then
+      return result
+    elseif not errors.is_error(result, "proxy") or not result.address then
+      error(result, 0)
+    end
+    failures[i] = result
+  end
+  local last = failures[#failures]
+  if failures[2] then
+    last = errors.new("proxy", "no address of the host could be reached", { code = last.code,
+      reply = last.reply, phase = "proxy", proxy = spec.name, errors = failures })
+  end
+  error(last, 0)
+end
+
+local function connect_by_proxy(self, request, route)
+  local spec, host, port = route.proxy, route.host, route.port
+  if not spec.looks_up then
+    return open_by_proxy(self, request, spec, host, port)
+  end
+  return open_first(self, request, spec, addresses_for(self, request, spec, host, port), port)
 end
 
 ---Makes a stream for a request: to its host, or to the proxy where that forwards it.

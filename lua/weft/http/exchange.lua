@@ -227,8 +227,8 @@ function M.run(session, request, now)
   end
   local ok, response
   if total then
-    ok, response = pcall(timeouts.by, "total", request, request.deadline, total, perform,
-      session, request)
+    ok, response = timeouts.try_by("total", request, request.deadline, total, perform, session,
+      request)
   else
     ok, response = errors.guarded(perform, session, request)
   end

@@ -197,11 +197,12 @@ local function without_nulls(value, null)
   return value
 end
 
--- What a server may say instead of what was expected, as aiohttp has it.
+-- What a server may say instead of what was expected, as aiohttp has it; text/json is an old name.
 local function is_expected(actual, expected)
   actual = (actual or ""):lower():match("^[^; \t]*")
   if expected == "application/json" then
-    return actual == expected or actual:find("^application/[%w.+-]+%+json$") ~= nil
+    return actual == expected or actual == "text/json"
+      or actual:find("^%w+/[%w.+-]+%+json$") ~= nil
   end
   return actual == expected:lower()
 end
@@ -219,10 +220,10 @@ local function check_type(opts)
 end
 
 ---JSON as a value. Arrays are lists, `null` is `http.json_null()`, numbers are those of Lua.
----Options: `content_type`, what the body must be ("application/json" stands for all that end with
----"+json", too), `actual_type`, what it is said to be; `null = "nil"` leaves out what is null;
----`invalid_numbers = true` takes NaN and Infinity, as some servers send; `max_depth`, of arrays
----and objects in each other (default 1,000); `url`, for the error.
+---Options: `content_type`, what the body must be ("application/json" stands for "text/json" and all
+---that end with "+json", too), `actual_type`, what it is said to be; `null = "nil"` leaves out
+---what is null; `invalid_numbers = true` takes NaN and Infinity, as some servers send;
+---`max_depth`, of arrays and objects in each other (default 1,000); `url`, for the error.
 ---
 ---Raises `decode`: with the code "invalid_json", and `line`, `column`, `at` (bytes, from 1) and
 ---`excerpt` where the place is known; with "content_type" for another type. `state` (code

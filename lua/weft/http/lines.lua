@@ -3,7 +3,8 @@
 --
 -- Owns: nothing: what a line leaves of a piece is pushed back.
 -- Must not know: where the pieces come from.
--- Invariant: between two steps every byte is in a line that was returned, or pushed back.
+-- Invariant: between two steps every byte is in a line that was returned, or pushed back; after a
+-- line that is too long there is no further step.
 
 local errors = require "weft.error"
 local options = require "weft.options"
@@ -19,11 +20,12 @@ local function joined(parts)
 end
 
 local function too_long(max)
-  errors.raise("limit", ("a line is longer than %d bytes"):format(max), { limit = max })
+  return errors.new("limit", ("a line is longer than %d bytes"):format(max),
+    { limit = max, phase = "body" })
 end
 
 -- The next line; nil at the end.
-local function next_line(source, pull, push_back, max)
+local function next_line(source, pull, push_back, break_off, max)
   local parts, size = {}, 0
   while true do
     local data, from = pull(source)
@@ -33,7 +35,7 @@ local function next_line(source, pull, push_back, max)
     local at = data:find("\n", from, true)
     size = size + (at or #data + 1) - from
     if size > max + 1 then
-      too_long(max)
+      break_off(source, too_long(max))
     end
     parts[#parts + 1] = data:sub(from, at and at - 1)
     if at then
@@ -49,12 +51,13 @@ end
 ---@param source any
 ---@param pull async fun(source): string, integer
 ---@param push_back fun(source, bytes: string, at: integer)
+---@param break_off fun(source, e: weft.Error) raises the error, after which nothing is pulled
 ---@param max integer?
 ---@return async fun(): string?
-function M.iterator(source, pull, push_back, max)
+function M.iterator(source, pull, push_back, break_off, max)
   max = options.count(max == nil and LINE_MAX or max, "the limit", 1)
   return function()
-    return next_line(source, pull, push_back, max)
+    return next_line(source, pull, push_back, break_off, max)
   end
 end
 

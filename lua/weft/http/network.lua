@@ -17,6 +17,7 @@ local errors = require "weft.error"
 local options = require "weft.options"
 local pools = require "weft.http.pool"
 local proxies = require "weft.http.proxy"
+local scope = require "weft.scope"
 local timeouts = require "weft.http.timeouts"
 
 ---What sends requests. Made by `network.new`.
@@ -97,48 +98,82 @@ end
 
 --- connections -----------------------------------------------------------------------------
 
--- What a response tells of its connection. What is known of TLS is much work to put together: it
--- is done when it is asked for, as long as the connection is open.
+-- What is known of a connection's TLS. It is much work to put together: that is done when it is
+-- asked for, or else once, when the connection is closed.
+local function tls_of(secured)
+  if secured.stream and not secured.stream:is_closed() then
+    secured.info = secured.stream:tls_info()
+  end
+  secured.stream = nil
+  return secured.info
+end
+
 local Info = {}
 
 function Info.__index(info, key)
-  if key ~= "tls" then
+  if key ~= "tls" or not info._secured then
     return nil
   end
-  local stream = info._stream
-  local tls = not stream:is_closed() and stream:tls_info() or nil
+  local tls = tls_of(info._secured)
   rawset(info, "tls", tls)
   return tls
 end
 
 -- The metatable of heads that came by a connection: a field more in each of them would have cost
 -- more than all else that is done here.
-local function class_of(stream, peer, is_reused)
+local function class_of(secured, peer, is_reused)
   return { __index = { connection_info = setmetatable({ peer = peer, reused = is_reused,
-    _stream = stream }, Info) } }
+    _secured = secured }, Info) } }
 end
 
-local LIMITS = { "max_line_size", "max_field_size", "max_fields", "max_head_size",
-  "max_informational" }
-
-local function limits_of(opts)
-  local limits = {}
-  for _, name in ipairs(LIMITS) do
-    limits[name] = opts[name]
+-- Gives a connection what its responses will tell of it.
+local function describe(conn, stream, is_tls)
+  local own = core.stream_table(stream)
+  local peer = { host = own.address or own.path or own.host, port = own.port }
+  local secured = is_tls and { stream = stream, info = nil } or nil
+  conn._first, conn._again = class_of(secured, peer, false), class_of(secured, peer, true)
+  if secured then
+    conn.on_close = function()
+      tls_of(secured)
+    end
   end
-  return limits
+end
+
+local function closed_meanwhile(_, request)
+  return errors.new("closed", "the session is closed", { phase = request.phase })
+end
+
+local function note(scope_of_wait, self, request)
+  self._connecting[request] = scope_of_wait
+end
+
+local function noted(self, request, ok, ...)
+  self._connecting[request] = nil
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+local function connect_noted(self, request, route)
+  return noted(self, request, errors.guarded(self._connector.connect, self._connector, request,
+    route))
+end
+
+-- A stream, unless all is closed before it is there.
+local function connect(self, request, route)
+  return scope._limit(nil, closed_meanwhile, self, request, nil, note, connect_noted, self,
+    request, route)
 end
 
 local function new_connection(self, request, route)
-  local stream = self._connector:connect(request, route)
-  local ok, conn = pcall(connections.new, stream, limits_of(request.options))
+  local stream = connect(self, request, route)
+  local ok, conn = pcall(connections.new, stream)
   if not ok then
     stream:close()
     error(conn, 0)
   end
-  local own = core.stream_table(stream)
-  local peer = { host = own.address or own.path or own.host, port = own.port }
-  conn._first, conn._again = class_of(stream, peer, false), class_of(stream, peer, true)
+  describe(conn, stream, route.is_tls)
   self._pool:add(conn)
   return conn
 end
@@ -214,6 +249,9 @@ local function traced(request, opts)
   copy.on_sent = function()
     trace("sent", { time = now() })
   end
+  function copy.on_piece(piece)
+    trace("upload", { chunk = piece, size = #piece, time = now() })
+  end
   return copy
 end
 
@@ -268,8 +306,13 @@ local function with_phase(request, e)
   return e
 end
 
--- An exchange is going to begin. How far it came is counted from here.
+-- An exchange is going to begin. How far it came is counted from here. The tables of the options
+-- are a session's for most requests, and so are the limits that the connection has already.
 local function begin(request, conn)
+  if conn._options ~= request.options then
+    conn:set_limits(request.options)
+    conn._options = request.options
+  end
   request.phase, request.connection = "head", conn
   conn._sent_before, conn._received_before = conn.bytes_sent, conn.bytes_received
 end
@@ -332,6 +375,13 @@ local function tunnel(self, conn, route, head)
   return head
 end
 
+local function tell_body(trace, body)
+  if body ~= "" then
+    trace("chunk", { chunk = body, size = #body, time = now() })
+  end
+  trace("end", { size = #body, time = now() })
+end
+
 -- What to make of a response whose head is in.
 local function finish(self, request, route, conn, head, is_reused)
   setmetatable(head, is_reused and conn._again or conn._first)
@@ -349,7 +399,7 @@ local function finish(self, request, route, conn, head, is_reused)
     end
     head.body = head.body or ""
     if request.trace then
-      request.trace("end", { size = #head.body, time = now() })
+      tell_body(request.trace, head.body)
     end
     return head
   end
@@ -378,8 +428,7 @@ end
 ---anew), `trace`. Its field `phase` is always the one it is in.
 ---
 ---The head has also `connection_info`: `peer` (`host`, `port`), `reused`, `tls` (as
----`stream:tls_info`; nil if it is first asked for when the connection is closed); `stream` if it
----`is_tunnel`; `trailers` if they came with it.
+---`stream:tls_info`); `stream` if it `is_tunnel`; `trailers` if they came with it.
 ---
 ---Raises `dns`, `connection`, `proxy`, `tls`, `protocol`, `limit`, `timeout`, `closed`, each with
 ---`phase`; what the body's source or a hook raised; `cancelled`; `type`.
@@ -435,10 +484,14 @@ end
 
 --- all of it -----------------------------------------------------------------------------------
 
----Closes all connections. Who waits for something gets `closed`. Idempotent; never waits.
+---Closes all connections, and breaks off those that are being made. Who waits for something gets
+---`closed`. Idempotent; never waits.
 ---@private
 function Network:close()
   self._pool:close()
+  for _, scope_of_wait in pairs(self._connecting) do
+    core.scope_reschedule(scope_of_wait, 0)
+  end
   self._connector:close()
 end
 
@@ -486,7 +539,7 @@ function M.new(opts)
   opts = options.check(opts, OPTIONS, "session")
   return setmetatable({ requests = 0, reused = 0, retries = 0,
     _pool = pools.new(pick(opts, POOL)), _connector = connectors.new(pick(opts, CONNECTOR)),
-    _routes = setmetatable({}, { __mode = "k" }) }, Network)
+    _connecting = {}, _routes = setmetatable({}, { __mode = "k" }) }, Network)
 end
 
 return M

@@ -11,6 +11,7 @@
 local core = require "weft.core"
 local errors = require "weft.error"
 local await = require "weft.await"
+local collector = require "weft.http.collector"
 local heap = require "weft.http.heap"
 local idle = require "weft.http.idle"
 local options = require "weft.options"
@@ -56,6 +57,7 @@ local function enqueue(self, key, name)
     end
   end
   self.waiting = self.waiting + 1
+  collector.start(self)
   return waiter
 end
 
@@ -79,6 +81,9 @@ local function dequeue(self, waiter)
   end
   waiter.is_out = true
   self.waiting = self.waiting - 1
+  if self.waiting == 0 then
+    collector.stop(self)
+  end
   waiter.group.waiters:remove(waiter)
   local host = self._hosts[waiter.name]
   if waiter._at_queue then
@@ -138,6 +143,7 @@ local function dispatch(self, group)
       promote(self, waiter.name)
       forget_group(self, waiter.group)
     else
+      self._served = self._served + 1
       core.wake(waiter.list, claim(self, waiter.group, waiter.name))
     end
   end
@@ -297,10 +303,27 @@ local function reap(ref)
   end
 end
 
----Notes that nobody has a connection any more that was in use: it will be discarded. For
+---Notes that a connection in use is that of an object which gives it back by `take_back` and one of
+---`put`, `discard`, or by `lose`.
+---@private
+function Pool:lend()
+  self.lent = self.lent + 1
+  if self.waiting > 0 then
+    collector.start(self)
+  end
+end
+
+---The object has done with its connection.
+---@private
+function Pool:take_back()
+  self.lent = self.lent - 1
+end
+
+---Notes that the object of a connection was collected: the connection will be discarded. For
 ---finalizers, which run in the middle of anything.
 ---@private
 function Pool:lose(conn, name)
+  self.lent = self.lent - 1
   self._lost[#self._lost + 1] = { conn = conn, name = name }
   pcall(core.callback, self._loop, nil, reap, self._weak)
 end
@@ -371,6 +394,7 @@ function M.new(opts)
     _hosts = {}, _queue = heap("_at_queue"), _open = {}, _lost = {},
   }, Pool)
   idle.init(self)
+  collector.init(self)
   return self
 end
 

@@ -291,6 +291,13 @@ local function bare(session, made, method, address)
     total = false, response = false, connection = false }, Request)
 end
 
+-- Says to the server what will become of the connection.
+local function announce_close(self)
+  if self.settings.force_close and not self.headers:has("connection") then
+    self.headers:set("Connection", "close")
+  end
+end
+
 -- A request without options, which most are.
 local function plain(session, method, text)
   local made = session._settings
@@ -302,6 +309,7 @@ local function plain(session, method, text)
   if WITH_BODY[method] then
     self.body, self.message.body, self.message.length = "", "", 0
   end
+  announce_close(self)
   aim(self)
   keep_pristine(self)
   return self
@@ -326,6 +334,7 @@ function M.new(session, method, text, opts)
   local self = bare(session, made, method, address_of(session, text, made, opts))
   local headers = self.headers
   apply_options(self, opts)
+  announce_close(self)
   if opts.cookie_jar ~= nil then
     self.jar = opts.cookie_jar
   end
@@ -398,6 +407,8 @@ local function leave_origin(self, address)
   end
   if address.hostname ~= self.address.hostname then
     self.is_foreign, self.cookies, self.server_hostname = true, nil, nil
+  elseif not address.is_secure and self.address.is_secure then
+    self.cookies = nil -- what was said in secret stays so
   end
 end
 

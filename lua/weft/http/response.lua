@@ -26,9 +26,10 @@ local SOME = 64 * 1024
 -- How much of a body the error of raise_for_status shows, in bytes.
 local EXCERPT = 200
 
----A response. It is there as soon as its head is: the body is read by its methods, as it comes,
----or else the connection is closed when the response is collected. `read`, `text` and `json` may
----be called again and in any order; what was streamed is gone.
+---A response. It is there as soon as its head is: the body is read by its methods, as it comes.
+---Read it, release it, or use `with`: else it keeps its connection until it is collected, and
+---those who wait for one wait for that. `read`, `text` and `json` may be called again and in any
+---order; what was streamed is gone.
 ---@class weft.http.Response
 ---@field status integer
 ---@field reason string what stands behind the status; often empty
@@ -101,7 +102,8 @@ local MADE = {
   content_length = function(self) return self._head.length end,
   connection_info = function(self) return self._head.connection_info end,
   defects = function(self)
-    return self._body and self._body:defects() or self._head.defects or {}
+    local list = self._body and self._body:defects() or self._head.defects
+    return list and list[1] and list or {}
   end,
   trailers = function(self)
     return self._body and self._body:trailers() or self._head.trailers
@@ -191,6 +193,8 @@ function Response:with(fn, ...)
 end
 
 ---Takes over the connection of a response with the status 101 (Switching Protocols), as a stream.
+---A request asks for one by its headers: `{ Upgrade = "chat", Connection = "Upgrade" }`. A server
+---that switches although nobody asked is an error of the request, of kind `protocol`.
 ---
 ---Raises `state` for any other response, and when it was taken already; `closed`.
 ---@return weft.Stream
@@ -221,14 +225,21 @@ local function check_open(self)
   end
 end
 
+-- Nothing more of the body can be read.
+local function break_off(self, e)
+  self._failure = self._request:blame(e)
+  if self._body then
+    self._body:close()
+  end
+  ended(self)
+  error(e, 0)
+end
+
 local function finish(self, ok, data)
   if ok then
     return data
   end
-  self._failure = self._request:blame(data)
-  self._body:close()
-  ended(self)
-  error(data, 0)
+  break_off(self, data)
 end
 
 -- fn(body, arg), within the limit for the whole request.
@@ -340,7 +351,7 @@ end
 ---@return async fun(): string?
 function Response:iter_lines(max)
   begin(self)
-  return lines.iterator(self, pull, push_back, max)
+  return lines.iterator(self, pull, push_back, break_off, max)
 end
 
 --- text -------------------------------------------------------------------------------------
@@ -376,25 +387,35 @@ function Response:text(label, on_error)
   return decoded(self, label, on_error, self._request.settings.fallback_encoding)
 end
 
+-- What aiohttp expects, too.
+local JSON_TYPE = "application/json"
+
 local JSON_OPTIONS = { content_type = true, max_depth = true, null = true,
   invalid_numbers = true, encoding = true }
 
----The body as a value, read as JSON. Options: `content_type`, what it must be, else `decode`
----("application/json" stands for all that end with "+json", too; default: anything); `encoding`;
----`null = "nil"` leaves out what is null, which otherwise is `http.json_null()`;
----`invalid_numbers`, `max_depth`.
+---The body as a value, read as JSON. Options: `content_type`, what it must be (default
+---"application/json", which stands for "text/json" and all that end with "+json", too), false for
+---anything; `encoding`; `null = "nil"` leaves out what is null, which otherwise is
+---`http.json_null()`; `invalid_numbers`, `max_depth`.
 ---
----Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON; `state`
----(code "no_cjson") if lua-cjson is not installed.
+---Raises as `text`; `decode`, with `line`, `column` and `excerpt`, for what is no JSON, with the
+---code "content_type" for what does not say that it is; `state` (code "no_cjson") if lua-cjson is
+---not installed.
 ---@async
 ---@param opts table?
 ---@return any
 function Response:json(opts)
   opts = options.check(opts, JSON_OPTIONS, "json")
+  local content_type = opts.content_type
+  if content_type == nil then
+    content_type = JSON_TYPE
+  elseif content_type ~= false then
+    options.expect(content_type, "string", "json: content_type")
+  end
   local label = opts.encoding or self.charset or "utf-8"
   local text = decoded(self, label)
   local ok, value = pcall(jsonbody.decode, text, { url = self.url, null = opts.null,
-    content_type = opts.content_type, actual_type = self.headers:get("content-type"),
+    content_type = content_type, actual_type = self.headers:get("content-type"),
     max_depth = opts.max_depth, invalid_numbers = opts.invalid_numbers })
   if not ok then
     error(self._request:blame(value), 0)

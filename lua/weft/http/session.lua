@@ -40,7 +40,7 @@ local USER_AGENT = "weft/" .. weft._VERSION:match("^%d+%.%d+")
 ---@field limit integer? connections at once, default 100; 0 is no limit; session only
 ---@field limit_per_host integer? default 0, no limit; session only
 ---@field keepalive_timeout number? seconds that a connection is kept; default 15; session only
----@field force_close boolean? close each connection after its response
+---@field force_close boolean? close each connection after its response, and say so before
 ---@field dns_cache_ttl number? seconds; session only
 ---@field resolver any session only
 ---@field family string? "inet" or "inet6"; session only
@@ -88,7 +88,7 @@ local SessionOptions = {} -- luacheck: ignore 211
 ---@field json any the body, as JSON
 ---@field cookies table<string, string>? for this request, beside those of the jar
 ---@field trailers (table | weft.http.Headers)? fields to be sent behind the body
----@field upgrade boolean? take 101 (Switching Protocols) for an answer; see `response:detach`
+---@field upgrade boolean? allow a 101, as the header Upgrade does; see `response:detach`
 ---@field on_informational fun(status: integer, headers: weft.http.Headers)?
 ---@field trace_request_ctx any for hooks
 local RequestOptions = {} -- luacheck: ignore 211
@@ -106,8 +106,7 @@ Session.__name = "weft.http.Session"
 
 -- What a client says of itself that a script need not.
 local function default_headers()
-  local codings = core.coding_names and core.coding_names() or { "gzip", "deflate" }
-  return { { "Accept", "*/*" }, { "Accept-Encoding", table.concat(codings, ", ") },
+  return { { "Accept", "*/*" }, { "Accept-Encoding", core.coding_names() },
     { "User-Agent", USER_AGENT } }
 end
 

@@ -20,9 +20,11 @@ local urls = require "weft.url"
 local M = {}
 
 -- Seconds that a request takes at most, with its redirects, retries and body; and that one
--- attempt to connect does: aiohttp's.
+-- attempt to connect does: aiohttp's. A handshake may take as long as connecting: a server that
+-- is silent then will stay so.
 local TOTAL = 300
 local SOCK_CONNECT = 30
+local HANDSHAKE = 30
 
 -- As browsers have it about; a chain that is longer is a loop more often than not.
 local REDIRECTS_MAX = 10
@@ -52,6 +54,10 @@ end
 
 function check.count(value, what)
   return options.count(value, what, 0)
+end
+
+function check.size(value, what)
+  return options.count(value, what, 1)
 end
 
 function check.seconds(value, what)
@@ -128,8 +134,8 @@ local COMMON = {
   allow_downgrade = check.boolean, allow_redirects = check.boolean, auth = auth.check,
   auto_decompress = check.boolean, compress = check.any, expect100 = check.boolean,
   expect_timeout = check.seconds, fallback_encoding = check.string, force_close = check.boolean,
-  max_body_size = check.count, max_field_size = check.count, max_fields = check.count,
-  max_head_size = check.count, max_informational = check.count, max_line_size = check.count,
+  max_body_size = check.count, max_field_size = check.size, max_fields = check.size,
+  max_head_size = check.size, max_informational = check.count, max_line_size = check.size,
   max_redirects = check.count, middlewares = check.middlewares, proxy = check.proxy,
   proxy_auth = auth.check, proxy_headers = check.headers, proxy_tls = check.any,
   raise_for_status = check.raise_for_status, read_until_eof = check.boolean,
@@ -292,7 +298,7 @@ local function complete(made, base, contexts, what)
   end
 end
 
-local DEFAULTS = { total = TOTAL, timeouts = { sock_connect = SOCK_CONNECT },
+local DEFAULTS = { total = TOTAL, timeouts = { sock_connect = SOCK_CONNECT, tls = HANDSHAKE },
   max_redirects = REDIRECTS_MAX, max_body_size = BODY_MAX, allow_redirects = true,
   auto_decompress = true, read_until_eof = true, fallback_encoding = "utf-8" }
 

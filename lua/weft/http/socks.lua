@@ -98,7 +98,7 @@ local function connect_4(stream, host, port, user)
   if version ~= 0 or status < 90 or status > 93 then
     fail(("answers what is not SOCKS 4 (%d, %d)"):format(version, status))
   elseif status >= REJECTED then
-    fail(REASONS_4[status], { reply = status })
+    fail(REASONS_4[status], { reply = status, address = family and host })
   end
 end
 
@@ -152,12 +152,12 @@ local function authenticate(stream, user, password)
 end
 
 -- Reads the answer, with the address from which the proxy connects, to its last byte.
-local function read_reply(stream)
+local function read_reply(stream, address)
   local version, status, _, kind = stream:read_exactly(4):byte(1, 4)
   check_version(version)
   if status ~= 0 then
     local reason = REASONS_5[status] or { ("has failed (%d)"):format(status) }
-    fail(reason[1], { reply = status, code = reason[2] })
+    fail(reason[1], { reply = status, code = reason[2], address = address })
   end
   local size = kind == IPV4 and 4 or kind == IPV6 and 16
     or kind == NAME and stream:read_exactly(1):byte()
@@ -173,13 +173,14 @@ local function connect_5(stream, host, port, user, password)
     or char(NAME, #check_name(host)) .. host
   authenticate(stream, user, password)
   stream:write("\5\1\0", target, u16(port))
-  read_reply(stream)
+  read_reply(stream, family and host)
 end
 
 ---Asks for a connection to `host` (a name, which the proxy looks up, or a numeric address), after
 ---which the stream leads there.
 ---
----Raises `proxy` (`phase` "proxy", `reply`: the proxy's number, `code` where that means one);
+---Raises `proxy` (`phase` "proxy", `reply`: the proxy's number, `code` where that means one,
+---`address` if the proxy did not connect to a numeric one);
 ---`connection` if the stream ends; `type` for what SOCKS cannot express; `cancelled`.
 ---@private
 ---@async

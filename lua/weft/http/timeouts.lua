@@ -94,6 +94,14 @@ function M.by(name, phase, when, seconds, fn, ...)
   return limited(when, name, phase, seconds, fn, ...)
 end
 
+---As `by`, for a function of two arguments and one result, without raising: whether it returned,
+---and the result or the error.
+---@private
+---@async
+function M.try_by(name, phase, when, seconds, fn, x, y)
+  return scope._limit_try(when, expired, name, phase, seconds, fn, x, y)
+end
+
 --- min_rate ------------------------------------------------------------------------------
 
 -- A bucket of seconds: it fills with what was received and empties with the time that was
@@ -173,7 +181,7 @@ end
 ---@field dns number? seconds for looking up the name
 ---@field connect number? seconds for all that comes before the request
 ---@field sock_connect number? seconds for connecting to one address; default 30
----@field tls number? seconds for the TLS handshake
+---@field tls number? seconds for the TLS handshake; default 30
 ---@field ttfb number? seconds for the first byte of the response
 ---@field sock_read number? seconds of silence
 ---@field min_rate number? not seconds: bytes per second of the body, on average

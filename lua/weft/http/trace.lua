@@ -17,8 +17,10 @@ local M = {}
 ---`response`, `exception`, `chunk` or `size`, `host`, `started`.
 ---
 ---`on_event(event, fields)` is called for everything, `event` being one of "start", "queued",
----"dns", "connect", "tls", "reused", "sent", "head", "chunk", "end", "redirect", "retry" and
----"error"; a phase is told when it is over, with `started` and `time`.
+---"dns", "connect", "tls", "reused", "upload", "sent", "head", "chunk", "end", "redirect",
+---"retry" and "error"; a phase is told when it is over, with `started` and `time`. An "upload" is
+---a piece of the body that was sent, a "chunk" one that was received; a body that streams is sent
+---by a task of its own, in which the hooks for its pieces are called.
 ---@class weft.http.Trace
 ---@field on_request_start fun(session, context: table, params: table)?
 ---@field on_request_headers_sent fun(session, context: table, params: table)?

@@ -57,6 +57,24 @@ local function is_done(self, ok, done, code, what)
   return false
 end
 
+local function tell_piece(self, piece)
+  if self._on_piece and piece ~= "" then
+    self._on_piece(piece)
+  end
+end
+
+---Tells of a body that is no source, which was given to the stream at once.
+---@private
+function M.tell_body(self, body)
+  if type(body) == "string" then
+    tell_piece(self, body)
+  elseif type(body) == "table" then
+    for _, piece in ipairs(body) do
+      tell_piece(self, piece)
+    end
+  end
+end
+
 -- All is sent.
 local function tell(self)
   local on_sent = self._on_sent
@@ -85,6 +103,7 @@ local function send_pieces(self, message)
     if not is_done(self, core.h1_write(h1, piece)) then
       return
     end
+    tell_piece(self, piece)
   end
   if rest and rest > 0 then
     errors.raise("type", ("the body: its source ends %d bytes before its length"):format(rest),
@@ -97,11 +116,11 @@ local function send_pieces(self, message)
 end
 
 -- The upload's task. Its failure is told by closing, which wakes who waits for the response; when
--- that is over, it has no meaning any more.
+-- that is over, or the connection was closed, which cancels this, it has no meaning any more.
 local function upload(self, message)
   local ok, e = errors.guarded(send_pieces, self, message)
   self._is_producing = false
-  if not ok and not self._is_over then
+  if not ok and not self._is_over and self.state ~= "closed" then
     self._upload_error = e
     core.h1_close(self._h1)
   end
@@ -157,6 +176,7 @@ function M.start(self, message)
   local _, sent, code = core.h1_send(self._h1, message.body)
   self._send_code = code
   self._is_sent = true
+  M.tell_body(self, message.body)
   return sent
 end
 

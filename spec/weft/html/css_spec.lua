@@ -134,6 +134,25 @@ describe("a bad selector", function()
     doc:close()
   end))
 
+  it("of names alone finds what XPath finds", support.documents(function()
+    local doc = html.parse([[<h2>1</h2><div><H1>2<b>3</b></H1><svg><a>4</a></svg><div>
+      <h3>5</h3></div></div><x-y>6</x-y>]])
+    for selector, path in pairs { ["h1, h2,h3"] = "//h1|//h2|//h3", H1 = "//h1", [" b\n"] = "//b",
+      ["a,a"] = "//a", div = "//div", none = "//none", ["x"] = "//x", h = "//h" } do
+      assert.same(doc:xpath(path):getall(), doc:css(selector):getall(), selector)
+    end
+    local div = doc:css("div")[1]
+    assert.same(div:xpath("descendant-or-self::div"):getall(), div:css("div"):getall())
+    assert.same({}, div:css("h2"):getall())
+    local feed = html.parse_xml('<n:a xmlns:n="urn:n"/>')
+    assert.equal(1, #feed:css("a"))
+    feed:close()
+    doc:close()
+    support.raises("closed", doc.css, doc, "a")
+    support.raises("closed", div.css, div, "a")
+    support.raises("closed", doc.links, doc)
+  end))
+
   it("is refused where it is bad", support.documents(function()
     local doc = html.parse("")
     for selector, position in pairs({

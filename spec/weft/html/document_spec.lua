@@ -49,6 +49,37 @@ describe("the links of a document", function()
       { url = "http://a.example", encoding = "latin1" }))
   end))
 
+  it("lead where doc:absolute says, whatever they look like", support.documents(function()
+    local hrefs = { "b.html", "b.html#f", "#f", "#", "", ".", "..", ".b", "b..c", "_b-c.9", "b/c",
+      "b?c", "b#c d", "b%20c", "b#c%20", "b:c", "?q", "é", "B.HTML#F.g-h_i", "b##c", "http:b", "-",
+      "1" }
+    for _, base in ipairs { "http://a.example", "http://a.example/x", "https://a.example/x/y.html",
+      "http://a.example/x/?q/r#f/g", "http://a.example/x;y/z?a#b", "file:///x/y", "foo:/x/y",
+      "mailto:x", "foo://a/x" } do
+      local text = {}
+      for i, href in ipairs(hrefs) do
+        text[i] = ('<a href="%s">x</a>'):format(href)
+      end
+      local doc = html.parse(table.concat(text), { url = base })
+      local found = doc:links { all = true }
+      for i, href in ipairs(hrefs) do
+        assert.equal(href, found[i].href)
+        assert.equal(url.can_parse(href, base) and url.parse(href, base).href or nil,
+          found[i].url, base .. " " .. href)
+        assert.equal(doc:absolute(href), found[i].url)
+      end
+      doc:close()
+    end
+  end))
+
+  it("are found in XML too, where they have no namespace", support.documents(function()
+    local doc = html.parse_xml([[<r xmlns:n="urn:n"><a href="b">B</a><n:a href="c">C</n:a>
+      <a n:href="d">D</a></r>]], { url = "http://a.example/" })
+    assert.equal(1, #doc:links())
+    assert.equal("http://a.example/b", doc:links()[1].url)
+    doc:close()
+  end))
+
   it("have an image's text where there is no other", support.documents(function()
     assert.same({ "http://a.example/ pic", "http://a.example/ map" }, links(
       "<a href=/> <img alt=pic> </a><area href=/ alt=map>", { url = "http://a.example" }))

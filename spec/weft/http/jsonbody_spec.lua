@@ -125,11 +125,11 @@ describe("JSON", function()
       return { content_type = expected or "application/json", actual_type = actual }
     end
     for _, actual in ipairs({ "application/json", "Application/JSON; charset=utf-8",
-      "application/problem+json" }) do
+      "application/problem+json", "model/gltf+json", "text/json" }) do
       assert.equal(1, decode("1", with(actual)))
     end
     assert.equal(1, decode("1", with("text/x", "text/x")))
-    for _, actual in ipairs({ "text/html", "text/json", "application/jsonx", "" }) do
+    for _, actual in ipairs({ "text/html", "text/jsons", "application/jsonx", "+json", "" }) do
       local e = support.raises({ "decode", "content_type" }, decode, "1", with(actual))
       assert.equal(actual, e.content_type)
     end

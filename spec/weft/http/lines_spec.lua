@@ -25,10 +25,14 @@ local function source(...)
   return self, pull, push_back
 end
 
+local function break_off(_, e)
+  error(e, 0)
+end
+
 local function all(max, ...)
   local self, pull, push_back = source(...)
   local list = {}
-  for line in lines.iterator(self, pull, push_back, max) do
+  for line in lines.iterator(self, pull, push_back, break_off, max) do
     list[#list + 1] = line
   end
   return list

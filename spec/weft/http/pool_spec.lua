@@ -423,6 +423,101 @@ describe("waiting for a connection", function()
   end))
 end)
 
+describe("what may be garbage", function()
+  -- A connection in use whose object can be collected, or not.
+  local function lend(pool, key, is_garbage)
+    local conn = acquire(pool, key)
+    pool:lend()
+    if is_garbage then
+      local sentinel
+      local function collect()
+        pool:lose(conn, key)
+      end
+      if rawget(_G, "newproxy") then
+        sentinel = rawget(_G, "newproxy")(true)
+        getmetatable(sentinel).__gc = collect
+      else
+        sentinel = setmetatable({}, { __gc = collect }) -- luacheck: ignore 311
+      end
+      sentinel = nil -- luacheck: ignore 311
+    end
+    return conn
+  end
+
+  local count
+  local collectgarbage = collectgarbage
+
+  -- Runs fn with a collector that counts full collections.
+  local function counted(fn)
+    return virtual(function()
+      count = 0
+      rawset(_G, "collectgarbage", function(...)
+        count = count + (... == nil and 1 or 0)
+        return collectgarbage(...)
+      end)
+      weft.finally(fn, function()
+        rawset(_G, "collectgarbage", collectgarbage)
+      end)
+    end)
+  end
+
+  it("is collected when somebody has waited for a second", counted(function()
+    local pool = new { limit = 1 }
+    collectgarbage("stop")
+    weft.create_task(lend, pool, "x", true):await()
+    local start = weft.get_running_loop():time()
+    local ok, e = pcall(acquire, pool, "y")
+    collectgarbage("restart")
+    assert.is_true(ok, tostring(e))
+    assert.equal(1, weft.get_running_loop():time() - start)
+    assert.same({ 1, 1, 0 }, { count, open, pool.lent })
+    pool:close()
+  end))
+
+  it("is looked for less and less often when it is none", counted(function()
+    local pool = new { limit = 1 }
+    local conn = lend(pool, "x")
+    local task = spawn(acquire, pool, "y")
+    weft.sleep(0.5)
+    assert.equal(0, count)
+    weft.sleep(63)
+    assert.equal(6, count) -- after 1, 3, 7, 15, 31, 63 s
+    weft.sleep(936)
+    assert.equal(7, count) -- after 127 s, and then not any more
+    pool:take_back()
+    pool:discard(conn, "x")
+    assert.is_truthy(task:await())
+    pool:close()
+  end))
+
+  it("is not looked for when nobody waits, or the wait is over", counted(function()
+    local pool = new { limit = 1 }
+    local conn = acquire(pool, "x")
+    local task = spawn(acquire, pool, "y")
+    parked()
+    pool:lend() -- while somebody waits
+    task:cancel()
+    weft.sleep(500)
+    task = spawn(acquire, pool, "y")
+    weft.sleep(0.5)
+    pool:take_back()
+    pool:discard(conn, "x")
+    task:await()
+    weft.sleep(500)
+    assert.equal(0, count)
+    pool:close()
+  end))
+
+  it("does not hide a deadlock for ever", support.outside(function()
+    local e = raises("state", testing.virtual_clock, function()
+      local pool = new { limit = 1 }
+      pool.conn = lend(pool, "x")
+      pool:acquire("y", "y")
+    end)
+    assert.equal("deadlock", e.code)
+  end))
+end)
+
 describe("a pool that was forgotten", function()
   it("is collected although its timer runs", virtual(function()
     local weak = setmetatable({}, { __mode = "v" })

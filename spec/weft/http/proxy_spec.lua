@@ -3,6 +3,7 @@
 -- SOCKS; refusals; who sees which credentials; sessions of TLS.
 
 local certs = require "spec.tls_certs"
+local core = require "weft.core"
 local fields = require "weft.http.fields"
 local networks = require "weft.http.network"
 local proxies = require "spec.http_proxies"
@@ -16,6 +17,7 @@ local weft = require "weft"
 local raises, run = support.raises, support.run
 
 local OK = raw.response("hello")
+local LARGE = raw.response(("x"):rep(300000))
 
 local function server_tls()
   return weft.tls.context { cert = certs.path "b.pem", key = certs.path "b.key" }
@@ -105,6 +107,64 @@ describe("without a proxy, TLS", function()
           assert.same({ false, true }, resumed)
         end)
     end
+  end))
+
+  it("can be told of when the connection was closed long since", run(function()
+    local closing = raw.response("x", "Connection: close\r\n")
+    with({ { raw.request(), closing }, { raw.request(), LARGE, raw.hang() },
+      { raw.request(), LARGE:sub(1, 1000) } }, server_tls(), nil, function(transport, server)
+        local url, tls = ("https://localhost:%d/"):format(server.port), client_tls()
+        local function info_of(head)
+          local info = head.connection_info.tls
+          return { info.server_name, #info.peer.pem > 500 }
+        end
+        local text, head = get(transport, url, nil, { tls = tls })
+        assert.equal("x", text)
+        assert.same({ "localhost", true }, info_of(head))
+        local body
+        head, body = transport:send(request(url, nil, { tls = tls }))
+        body:close()
+        assert.same({ "localhost", true }, info_of(head))
+        head, body = transport:send(request(url, nil, { tls = tls }))
+        raises("connection", body.read_all, body)
+        assert.same({ "localhost", true }, info_of(head))
+      end)
+  end))
+
+  it("is for HTTP/1.1, whatever the context offers", run(function()
+    local server_context = weft.tls.context { cert = certs.path "b.pem", key = certs.path "b.key",
+      alpn = { "h2", "http/1.1" } }
+    with(raw.answer(OK), server_context, nil, function(transport, server)
+      local url = ("https://localhost:%d/"):format(server.port)
+      for _, alpn in ipairs { false, { "h2", "http/1.1" }, { "h2" } } do
+        local tls = client_tls { alpn = alpn or nil }
+        local text, head = get(transport, url, nil, { tls = tls, tls_key = tostring(alpn) })
+        assert.same({ "hello", "http/1.1" }, { text, head.connection_info.tls.alpn })
+        local stream = weft.open_connection { host = "localhost", port = server.port, tls = tls }
+        assert.equal(alpn and "h2" or nil, stream:tls_info().alpn) -- it is the same context
+        stream:close()
+      end
+    end)
+  end))
+
+  it("with a server that speaks something else is an error", run(function()
+    local other = weft.tls.context { cert = certs.path "b.pem", key = certs.path "b.key",
+      alpn = { "h2" } }
+    with({ raw.hang() }, other, nil, function(transport, server)
+      local url = ("https://localhost:%d/"):format(server.port)
+      local e = raises("tls", get, transport, url, nil, { tls = client_tls() })
+      assert.matches("ALPN", e.message)
+    end)
+    local tls_alpn = core.tls_alpn
+    with({ raw.hang() }, server_tls(), nil, function(transport, server)
+      core.tls_alpn = function() return "h2" end -- OpenSSL's servers are honest
+      local e = raises({ "protocol", "alpn" }, get, transport,
+        ("https://localhost:%d/"):format(server.port), nil, { tls = client_tls() })
+      core.tls_alpn = tls_alpn
+      assert.equal("tls", e.phase)
+      assert.matches('wants to speak "h2"', e.message)
+      quiet(transport)
+    end)
   end))
 
   it("that is not trusted is an error", run(function()
@@ -309,6 +369,36 @@ describe("a SOCKS proxy", function()
       local e = raises({ "proxy", "ECONNREFUSED" }, get, transport, url, via)
       assert.same({ 5, "proxy" }, { e.reply, e.phase })
     end)
+  end))
+
+  it("is asked for one address after the other, by a connection each", run(function()
+    local function resolver(list)
+      return { resolve = function(_, _, port)
+        local addresses = {}
+        for i, address in ipairs(list) do
+          addresses[i] = { family = "inet", address = address, port = port }
+        end
+        return addresses
+      end }
+    end
+    local proxy, server = proxies.socks { reply = { ["192.0.2.1"] = 4, ["192.0.2.2"] = 5,
+      ["192.0.2.9"] = 2 } }, raw.serve(raw.answer(OK))
+    local url, via = ("http://a.test:%d/"):format(server.port), proxy_at("socks5", proxy.port)
+    local transport = networks.new { resolver = resolver { "192.0.2.1", "192.0.2.2",
+      "192.0.2.3", "192.0.2.4" } }
+    assert.equal("hello", (get(transport, url, via)))
+    assert.same({ "192.0.2.1", "192.0.2.2", "192.0.2.3" }, proxy.heads)
+    assert.equal(3, proxy.connections)
+    transport:close()
+    transport = networks.new { resolver = resolver { "192.0.2.1", "192.0.2.2" } }
+    local e = raises({ "proxy", "ECONNREFUSED" }, get, transport, url, via)
+    assert.same({ "192.0.2.1", "192.0.2.2" }, { e.errors[1].address, e.errors[2].address })
+    assert.same({ "EHOSTUNREACH", "ECONNREFUSED" }, { e.errors[1].code, e.errors[2].code })
+    assert.matches("ECONNREFUSED", tostring(e))
+    quiet(transport)
+    transport:close()
+    proxy.close()
+    server:close()
   end))
 
   it("that closes is an error of the proxy", run(function()

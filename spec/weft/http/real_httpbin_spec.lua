@@ -258,7 +258,10 @@ describe("httpbin", function()
     assert.equal("hello", session:get("/base64/aGVsbG8="):text())
     assert.matches("href=['\"]/links/5/1['\"]", session:get("/links/5/0"):text())
     assert.matches("<form", session:get("/forms/post"):text())
-    local e = support.raises("decode", function() session:get("/html"):json() end)
+    local page = session:get("/html")
+    support.raises({ "decode", "content_type" }, page.json, page)
+    local e = support.raises({ "decode", "invalid_json" }, page.json, page,
+      { content_type = false })
     assert.equal(1, e.line)
   end))
 

@@ -2,6 +2,7 @@
 -- weft.http.request: what goes with a request: header fields, parameters, cookies, credentials,
 -- the body; and which of several counts.
 
+local core = require "weft.core"
 local fake = require "spec.http_fake"
 local http = require "weft.http"
 local support = require "spec.support"
@@ -106,6 +107,7 @@ describe("header fields", function()
     assert.equal("*/*", headers.accept)
     assert.truthy(headers["user-agent"]:find("^weft/%d+%.%d+$"))
     assert.truthy(headers["accept-encoding"]:find("^gzip, deflate"))
+    assert.equal(core.coding_names(), headers["accept-encoding"]) -- br, zstd where they are
   end))
 
   it("of the request come before the session's, and those before the defaults", run(function()

@@ -232,24 +232,38 @@ describe("text", function()
 end)
 
 describe("JSON", function()
-  it("is read, whatever its type", run(function()
-    assert.same({ a = { 1, 2 } }, response('{"a":[1,2]}'):json())
+  local function json(body)
+    return response(typed("application/json", body))
+  end
+
+  it("is read", run(function()
+    assert.same({ a = { 1, 2 } }, json('{"a":[1,2]}'):json())
     assert.equal("é", response(typed("application/json; charset=latin1", '"\233"')):json())
-    assert.is_nil(response("null"):json({ null = "nil" }))
-    assert.equal(http.json_null(), response("null"):json())
+    assert.is_nil(json("null"):json({ null = "nil" }))
+    assert.equal(http.json_null(), json("null"):json())
   end))
 
   it("that is none says where, and whose", run(function()
-    local resp = response('{"a":\n x}')
+    local resp = json('{"a":\n x}')
     local e = raises({ "decode", "invalid_json" }, resp.json, resp)
     assert.same({ 2, SITE .. "dir/x", "GET" }, { e.line, e.url, e.method })
     raises({ "type", "unknown_option" }, resp.json, resp, { x = 1 })
   end))
 
-  it("must have the type that is asked for", run(function()
-    local resp = response(typed("text/html", "1"))
-    raises({ "decode", "content_type" }, resp.json, resp, { content_type = "application/json" })
-    assert.equal(1, resp:json())
+  it("must say that it is, unless told otherwise", run(function()
+    for _, resp in ipairs { response(typed("text/html", "1")), (response("1")) } do
+      local e = raises({ "decode", "content_type" }, resp.json, resp)
+      assert.same({ SITE .. "dir/x", "GET" }, { e.url, e.method })
+      raises({ "decode", "content_type" }, resp.json, resp, { content_type = "text/x" })
+      assert.equal(1, resp:json { content_type = false })
+      raises("type", resp.json, resp, { content_type = 1 })
+    end
+    local e = raises("decode", function() response(typed("text/html", "1")):json() end)
+    assert.matches("not text/html", e.message, 1, true)
+    assert.equal(1, response(typed("text/html", "1")):json { content_type = "text/html" })
+    for _, name in ipairs { "text/json", "application/problem+json; charset=utf-8" } do
+      assert.equal(1, response(typed(name, "1")):json())
+    end
   end))
 end)
 
@@ -329,8 +343,7 @@ describe("over the network", function()
       .. "Connection: Upgrade\r\n\r\nhi", function(stream)
         stream:write(stream:read_exactly(3))
       end }, function(session, url)
-        local resp = session:get(url, { upgrade = true,
-          headers = { Upgrade = "echo", Connection = "Upgrade" } })
+        local resp = session:get(url, { headers = { Upgrade = "echo", Connection = "Upgrade" } })
         assert.equal(101, resp.status)
         local stream = resp:detach()
         raises("closed", resp.detach, resp)
@@ -341,6 +354,8 @@ describe("over the network", function()
         local other = session:get(url, { upgrade = true,
           headers = { Upgrade = "echo", Connection = "Upgrade" } })
         other:close()
+        local e = raises("protocol", session.get, session, url)
+        assert.equal("head", e.phase)
       end)
   end))
 

@@ -97,6 +97,9 @@ describe("a request", function()
     assert.equal(200, session:get(SITE).status)
     assert.equal(2, fake.session({ default = { status = 503 } }):get(SITE,
       { retry = 2 })._request.session:statistics().requests)
+    local four = fake.session({ default = { status = 503 } }, { retry = 4 })
+    four:get(SITE)
+    assert.equal(4, four:statistics().requests)
   end))
 end)
 

@@ -4,6 +4,7 @@
 
 local fake = require "spec.http_fake"
 local http = require "weft.http"
+local raw = require "spec.http_raw"
 local support = require "spec.support"
 local weft = require "weft"
 
@@ -103,6 +104,30 @@ describe("the base URL", function()
   end))
 end)
 
+describe("force_close", function()
+  it("tells the server, unless the script says something else", run(function()
+    local server = raw.serve(raw.answer(raw.response("x")))
+    local url = ("http://127.0.0.1:%d/"):format(server.port)
+    local session = http.session { force_close = true }
+    session:get(url)
+    session:get(url, { headers = { A = "b" } })
+    session:get(url, { force_close = false })
+    session:get(url, { headers = { Connection = "x-mine" } })
+    session:close()
+    session = http.session()
+    session:get(url, { force_close = true })
+    session:get(url)
+    session:close()
+    local seen = {}
+    for i, head in ipairs(server.requests) do
+      seen[i] = raw.field(head, "connection") or "-"
+    end
+    assert.equal("close close - x-mine close -", table.concat(seen, " "))
+    assert.equal(5, server.connections)
+    server:close()
+  end))
+end)
+
 describe("time limits", function()
   local function slow(seconds)
     return function()
@@ -154,6 +179,19 @@ describe("time limits", function()
 end)
 
 describe("errors", function()
+  it("tell which request it was", run(function()
+    local session = http.session()
+    local server = raw.serve(raw.hang())
+    local url = ("http://127.0.0.1:%d/a?b"):format(server.port)
+    server:close()
+    local e = raises("connection", session.get, session, url)
+    assert.truthy(tostring(e):find(" (ECONNREFUSED) (GET " .. url .. ")", 1, true), tostring(e))
+    session:close()
+    session = fake.session({ default = { status = 404 } })
+    e = raises("http", session.get, session, SITE, { raise_for_status = true })
+    assert.equal("http: 404 Not Found for GET " .. SITE, tostring(e))
+  end))
+
   it("have url and method", run(function()
     local session = fake.session({ default = function()
       error(weft.Error({ kind = "connection", message = "gone", code = "ECONNRESET" }))

@@ -9,6 +9,7 @@ local weft = require "weft"
 describe("settings", function()
   it("have defaults", support.outside(function()
     local made = settings.of_session()
+    assert.equal(30, made.timeouts.tls)
     assert.same({ 300, 30, 10, true, 2 ^ 30, "utf-8" }, { made.total, made.timeouts.sock_connect,
       made.max_redirects, made.allow_redirects, made.wire.max_body_size, made.fallback_encoding })
     assert.is_true(made.wire.decode)

@@ -49,6 +49,48 @@ describe("hooks", function()
     assert.truthy(text:find("on_connection_reuseconn", 1, true), text)
   end))
 
+  it("are told of each piece that is sent and received", run(function()
+    local sent, received, events = {}, {}, {}
+    local hooks = {
+      on_request_chunk_sent = function(_, _, params)
+        sent[#sent + 1] = params.chunk .. params.size
+      end,
+      on_response_chunk_received = function(_, _, params)
+        received[#received + 1] = params.chunk .. params.size
+      end,
+      on_event = function(event)
+        events[#events + 1] = event
+      end,
+    }
+    local function pieces()
+      local list, i = { "ab", "", "c" }, 0
+      return function()
+        i = i + 1
+        return list[i]
+      end
+    end
+    local server = raw.serve(raw.answer(raw.response("hello")))
+    local session = http.session({ trace = hooks })
+    local url = ("http://127.0.0.1:%d/"):format(server.port)
+    session:post(url, { data = pieces() }):read()
+    session:post(url, { data = "whole" }):read()
+    session:put(url, { data = "late", expect100 = true, expect_timeout = 0 }):read()
+    session:get(url):read()
+    assert.same({ "ab2", "c1", "whole5", "late4" }, sent)
+    assert.same({ "hello5", "hello5", "hello5", "hello5" }, received)
+    assert.matches("upload upload sent head chunk end", table.concat(events, " "), 1, true)
+    hooks.on_request_chunk_sent = function()
+      error("mine", 0)
+    end
+    for _, data in ipairs { pieces, "whole" } do
+      local body = type(data) == "function" and data() or data
+      assert.equal("mine", support.error_of(session.post, session, url, { data = body }))
+      assert.equal(0, session:statistics().in_use)
+    end
+    session:close()
+    server:close()
+  end))
+
   it("are told of redirects, retries and failures", virtual(function()
     local events = {}
     local session = fake.session({ ["/"] = { { status = 503 }, { status = 302,
