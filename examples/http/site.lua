@@ -177,6 +177,42 @@ local function books(request)
   return as_json({ total = #found, books = shown }, 200, headers)
 end
 
+--- the teas -------------------------------------------------------------------
+
+-- Pages with links, for those who follow them: the last one's next is broken, and one is for
+-- no robot.
+local TEAS = {
+  { path = "assam", name = "Assam", from = "India", minutes = 4, kind = "black" },
+  { path = "keemun", name = "Keemun", from = "China", minutes = 3, kind = "black" },
+  { path = "sencha", name = "Sencha", from = "Japan", minutes = 1, kind = "green" },
+}
+
+local function page(title, text)
+  return 200, { ["Content-Type"] = "text/html; charset=utf-8" },
+    ("<!DOCTYPE html>\n<title>%s</title>\n<h1>%s</h1>\n%s\n"):format(title, title, text)
+end
+
+local function teas()
+  local rows = {}
+  for i, tea in ipairs(TEAS) do
+    rows[i] = ('<tr class="%s"><td><a href="%s">%s</a><td>%s<td>%d\n'):format(tea.kind, tea.path,
+      tea.name, tea.from, tea.minutes)
+  end
+  return page("Teas", "<table>\n<tr><th>Tea<th>From<th>Minutes\n" .. table.concat(rows)
+    .. '</table>\n<p><a href="private/blend">Our own blend</a>')
+end
+
+local function tea(_, path)
+  for i, one in ipairs(TEAS) do
+    if one.path == path then
+      return page(one.name, ('<p class="%s">From <b>%s</b>: %d min.\n<p><a href="./">All teas</a>'
+        .. ' <a href="%s#top" rel="next">The next one</a>'):format(one.kind, one.from, one.minutes,
+        TEAS[i + 1] and TEAS[i + 1].path or "gyokuro"))
+    end
+  end
+  return 404, { ["Content-Type"] = "text/plain" }, "no such tea\n"
+end
+
 --- files ----------------------------------------------------------------------
 
 local LINE = "a line of 24 characters\n"
@@ -312,6 +348,10 @@ local ROUTES = {
   { "^/file/(%d+)$", file },
   { "^/broken/(%d+)$", broken_file },
   { "^/flaky/(%w+)$", flaky },
+  { "^/tea/$", teas },
+  { "^/tea/(%w+)$", tea },
+  { "^/tea/private/blend$", function() return page("Our own blend", "<p>Half and half.") end },
+  { "^/robots%.txt$", function() return plain("User-agent: *\nDisallow: /tea/private/\n") end },
   { "^/lines/(%d+)$", lines },
   { "^/slow$", slow },
   { "^/status/(%d%d%d)$", function(_, status) return tonumber(status), {}, "" end },
