@@ -111,8 +111,11 @@ group_check() {
   need luarocks           "LuaRocks"          have luarocks
 }
 
-# A server and a site of some size, for `make crawl`.
+# A server and a site of some size, for `make crawl`; and what writes the state
+# that a crawl goes on from (--resume).
 group_crawl() {
+  need lua-cjson "lua-cjson" sh -c 'luajit -e "require [[cjson]]" ||
+    lua5.4 -e "require [[cjson]]"'
   need nginx-light "nginx" sh -c 'PATH=$PATH:/usr/sbin command -v nginx'
   need postgresql-doc-15 "PostgreSQL's pages" \
     test -d /usr/share/doc/postgresql-doc-15/html
