@@ -231,7 +231,7 @@ local Node = {}
 ---```lua
 ---local doc = require("weft.html").parse("<p class='a b'>one<p>two")
 ---print(doc:xpath("//p[has-class($c)]/text()", { c = "b" }):get()) --> one
----print(doc:xpath("count(//p)")[1]) --> 2
+---print(doc:xpath("count(//p) > 1")[1]) --> true
 ---```
 ---
 ---Raises `type` (code "invalid_xpath", `position`: the message shows where); `limit`, code
