@@ -11,7 +11,7 @@
 -- parameters of its ---@param lines. A `__call` with a block tells how an object is called. A
 -- paragraph that begins with "Raises" tells the kinds of errors; what waits (---@async) must
 -- have one. A plain number has a text, which tells its unit, or is called `seconds`. Which page
--- has what, and the prose above it, is in docs/pages.lua.
+-- has what, and the prose above it, is in docs/pages.lua and docs/pages.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*/)") or ""
 local sources = dofile(here .. "docs/sources.lua")

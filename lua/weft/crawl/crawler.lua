@@ -24,7 +24,6 @@ local scope = require "weft.scope"
 local sync = require "weft.sync"
 local url = require "weft.url"
 
----Crawls.
 ---@class weft.crawl
 local M = {}
 
@@ -52,10 +51,10 @@ local FAILURES = { connection = true, timeout = true, dns = true, proxy = true, 
 
 ---A crawl. Made by `weft.crawl.crawler`.
 ---@class weft.crawl.Crawler
----@field frontier weft.crawl.Frontier
----@field progress weft.crawl.Progress
----@field session weft.http.Session
----@field referrers weft.crawl.Referrers
+---@field frontier weft.crawl.Frontier what is to be visited
+---@field progress weft.crawl.Progress what was counted
+---@field session weft.http.Session by which pages are fetched
+---@field referrers weft.crawl.Referrers the broken links
 local Crawler = {}
 Crawler.__index = Crawler
 
@@ -272,6 +271,14 @@ local function run_workers(self)
   end
 end
 
+---What a crawl has done, and what is left.
+---@class weft.crawl.Statistics: weft.crawl.Counts
+---@field added integer URLs that were found and belong to it
+---@field queued integer of these, those that wait
+---@field active integer of these, those that are being fetched
+---@field broken integer links that lead nowhere
+local Statistics = {} -- luacheck: ignore 211
+
 --- the whole -------------------------------------------------------------------------
 
 -- What the crawl begins with: where it was broken off, or the first URLs.
@@ -310,7 +317,7 @@ end
 ---Raises `state` the second time; `type` if it cannot begin where it should; `os` and `decode` for
 ---a state that cannot be read or written; what `parse` raised; `cancelled`.
 ---@async
----@return table statistics as `crawler:statistics`
+---@return weft.crawl.Statistics
 function Crawler:run()
   if self._has_begun then
     errors.raise("state", "the crawl has run already", { code = "has_run" })
@@ -332,9 +339,10 @@ function Crawler:stop()
   self.frontier:stop()
 end
 
----Counts: those of the progress (`pages`, `bytes`, `failures`, `seconds`, `statuses`, `errors`,
----`skips`), of the frontier (`added`, `queued`, `active`), and links that are `broken`.
----@return table
+---What the crawl has done so far, and what there is to do.
+---
+---Raises `state` outside a task, until `crawler:run` has ended.
+---@return weft.crawl.Statistics
 function Crawler:statistics()
   local s, frontier = self.progress:statistics(), self.frontier:statistics()
   s.added, s.queued, s.active = frontier.added, frontier.queued, frontier.active
@@ -347,6 +355,30 @@ function Crawler:__tostring()
 end
 
 --- making ----------------------------------------------------------------------------
+
+---What `weft.crawl.crawler` takes.
+---@class weft.crawl.CrawlerOptions
+---@field start string | weft.url.URL | (string | weft.url.URL)[] where it begins
+---@field parse (async fun(page: weft.crawl.Page))? of a page; default: follow its links
+---@field agent string? the User-Agent, and whose rules in robots.txt count; default "weft"
+---@field scope ("host" | "folder" | "all" | fun(url: string): boolean)? default "host"
+---@field max_depth integer? links from the start; default any
+---@field max_pages integer? URLs in all; default any
+---@field order ("breadth" | "depth" | "priority")? as in `weft.crawl.FrontierOptions`
+---@field canonicalize (fun(u: weft.url.URL): string)? as there, too
+---@field robots boolean? false: fetch what robots.txt forbids too
+---@field concurrency integer? requests at once; default 64
+---@field per_host integer? requests at once on a host; default 8
+---@field delay number? seconds between two on a host; default 0
+---@field retries integer? after failures that may pass; default 2
+---@field max_size integer? bytes of a page; default 10 MiB
+---@field content_types string[]? of pages; default HTML
+---@field session weft.http.Session? your own, which is not closed
+---@field on_broken (fun(link: weft.crawl.BrokenLink))? called with each link that leads nowhere
+---@field on_error (fun(url: string, why: string | integer))? called with each such URL
+---@field progress weft.crawl.Progress? default one that is quiet
+---@field state string? the path of a file; needs lua-cjson
+local CrawlerOptions = {} -- luacheck: ignore 211
 
 local OPTIONS = { start = true, parse = true, session = true, agent = true, scope = true,
   concurrency = true, per_host = true, delay = true, max_pages = true, max_depth = true,
@@ -419,21 +451,12 @@ end
 ---        page:follow_links()
 ---      end }
 ---
----Which URLs are fetched: `scope` is "host" (those of the hosts of `start`; default), "folder"
----(those that begin as these do, up to the last "/"), "all", or a function `fn(url)` that says so;
----`max_depth` links from the start, `max_pages` URLs in all, in the `order` of
----`weft.crawl.frontier.new`; what robots.txt does not let `agent` fetch is left out, unless
----`robots` is false. How: `concurrency` requests at once (default 64), `per_host` on one host (8),
----`delay` seconds apart on a host; `retries` after failures that may pass (2), later and later;
----`max_size` of a page (10 MiB), whose type must be among `content_types` (HTML).
----
----Also `session`, a `weft.http.Session` of your own; `on_broken(link)`, called with each link that
----leads nowhere (`weft.crawl.BrokenLink`), and `on_error(url, why)` with each such URL; `progress`,
----a `weft.crawl.Progress`; and `state`, a path: when the crawl is broken off, what is left to be
----done is kept there, and it is gone on with from there.
+---Fetched is what belongs to the `scope`: "host" is the hosts of `start`, "folder" what begins as
+---its URLs do, up to the last "/". With `state`, what is left to be done when the crawl is broken
+---off is kept in that file, and the next crawl with it goes on from there.
 ---
 ---Raises `type`; `state` outside a task.
----@param opts table
+---@param opts weft.crawl.CrawlerOptions
 ---@return weft.crawl.Crawler
 function M.crawler(opts)
   opts = options.check(opts, OPTIONS, "crawl")
@@ -468,8 +491,8 @@ end
 ---
 ---Raises as these.
 ---@async
----@param opts table
----@return table statistics
+---@param opts weft.crawl.CrawlerOptions
+---@return weft.crawl.Statistics
 function M.run(opts)
   return M.crawler(opts):run()
 end

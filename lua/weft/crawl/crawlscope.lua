@@ -10,6 +10,8 @@ local url = require "weft.url"
 
 local M = {}
 
+---Which URLs belong to a crawl.
+---@private
 ---@class weft.crawl.Scope
 local Scope = {}
 Scope.__index = Scope

@@ -28,15 +28,6 @@ local TEXTS = 8192
 -- Timers round: one that is set for a moment may fire just before it, and again and again.
 local TICK = 1e-6
 
----A URL that is to be visited.
----@class weft.crawl.Item
----@field url string without its fragment
----@field host string with the port, if it has one
----@field depth integer how many links lead to it
----@field priority number
----@field attempts integer how often it was given back by `again`
----@field data any what came with it
-
 ---URLs to visit. Made by `weft.crawl.frontier.new`.
 ---@class weft.crawl.Frontier
 local Frontier = {}
@@ -374,7 +365,7 @@ function Frontier:stop()
   wake_all(self)
 end
 
----Counts: items `added`, `queued`, `active`, and `done`; `hosts` with items; URLs `seen`.
+---Counts: items `added`, `queued`, `active`, and `done`; `hosts` with items.
 ---@return {added: integer, queued: integer, active: integer, done: integer, hosts: integer}
 function Frontier:statistics()
   local hosts = 0
@@ -422,6 +413,16 @@ function Frontier:save(path)
     per_host = self._per_host })
 end
 
+---What `weft.crawl.frontier.new` takes.
+---@class weft.crawl.FrontierOptions
+---@field order ("breadth"|"depth"|"priority")? first found first (default), last, or highest
+---@field max_depth integer? what more links than that lead to is not added
+---@field max_count integer? of URLs in all
+---@field max_per_host integer? of URLs
+---@field canonicalize (fun(u: weft.url.URL): string)? what it is known by; `weft.url.canonicalize`
+---@field gate weft.crawl.Politeness? when a host can be visited
+local FrontierOptions = {} -- luacheck: ignore 211
+
 local OPTIONS = { order = true, max_depth = true, max_count = true, max_per_host = true,
   canonicalize = true, gate = true }
 
@@ -436,18 +437,11 @@ local function check_gate(gate)
   return gate
 end
 
----A frontier, empty. Items of a host come in the `order` "breadth" (the first found first;
----default), "depth" (the last found first) or "priority" (the highest first). Not added is what
----more than `max_depth` links lead to, and what goes beyond `max_count` URLs, or `max_per_host`.
----
----`canonicalize(url)` gives the text by which a URL is known (default: `weft.url.canonicalize`).
----With a `gate`, which is what `weft.crawl.politeness.new` makes, an item is given when its host
----can be visited, and its place has been taken: who gets it must say `gate:release(item.host)`.
+---A frontier, empty. With a `gate` an item is given when its host can be visited, and its place
+---has been taken: who gets it must say `gate:release(item.host)`.
 ---
 ---Raises `type`.
----@param opts {order: ("breadth"|"depth"|"priority")?, max_depth: integer?, max_count: integer?,
----  max_per_host: integer?, canonicalize: (fun(u: weft.url.URL): string)?,
----  gate: weft.crawl.Politeness?}?
+---@param opts weft.crawl.FrontierOptions?
 ---@return weft.crawl.Frontier
 function M.new(opts)
   opts = options.check(opts, OPTIONS, "frontier.new")
@@ -482,7 +476,7 @@ end
 ---saved; `type`; `cancelled`.
 ---@async
 ---@param path string
----@param opts table?
+---@param opts weft.crawl.FrontierOptions?
 ---@return weft.crawl.Frontier
 function M.load(path, opts)
   local self = M.new(opts)

@@ -6,7 +6,8 @@
 
 local M = {}
 
----A binary heap. Made by `weft.crawl.heap.new`.
+---A binary heap. Made by `new`.
+---@private
 ---@class weft.crawl.Heap
 ---@field size integer how many entries there are
 local Heap = {}

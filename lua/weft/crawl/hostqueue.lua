@@ -10,6 +10,18 @@ local options = require "weft.options"
 
 local M = {}
 
+---A URL that is to be visited.
+---@class weft.crawl.Item
+---@field url string without its fragment
+---@field host string with the port, if it has one
+---@field depth integer how many links lead to it
+---@field priority number the higher the sooner, in a frontier of that order
+---@field attempts integer how often it was given back by `frontier:again`
+---@field data any what came with it
+local Item = {} -- luacheck: ignore 211
+
+---The items of a host that wait.
+---@private
 ---@class weft.crawl.HostQueue
 ---@field host string
 ---@field size integer

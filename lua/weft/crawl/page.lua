@@ -13,11 +13,11 @@ local url = require "weft.url"
 
 local M = {}
 
----A page.
+---A page that was fetched, as `parse` gets it (`weft.crawl.crawler`).
 ---@class weft.crawl.Page
----@field url string
----@field status integer
----@field headers weft.http.Headers
+---@field url string without its fragment
+---@field status integer of the answer: below 400
+---@field headers weft.http.Headers of the answer
 ---@field content_type string without parameters
 ---@field body string the bytes
 ---@field depth integer how many links lead to it
@@ -68,8 +68,8 @@ end
 ---of the link, for the list of broken ones; `priority` counts in a crawl of that order; `data` is
 ---for its page.
 ---
----If it is not going to be fetched for this, the second result says why: as `weft.crawl.Frontier`'s
----`add`, or "elsewhere".
+---If it is not going to be fetched for this, the second result says why: as `frontier:add`'s, or
+---"elsewhere".
 ---
 ---Raises `type` for unknown options.
 ---@param address string | weft.url.URL relative to the page
@@ -100,7 +100,7 @@ end
 
 ---Follows all links of the page, which must be HTML.
 ---
----Raises as `document`.
+---Raises as `page:document`.
 ---@return integer added how many lead to what was not known before
 function Page:follow_links()
   local added = 0

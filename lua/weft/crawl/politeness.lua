@@ -229,21 +229,27 @@ function Politeness:__tostring()
   return ("Politeness<hosts=%d active=%d waiting=%d>"):format(s.hosts, s.active, s.waiting)
 end
 
+---What `weft.crawl.politeness.new` takes.
+---@class weft.crawl.PolitenessOptions
+---@field concurrency integer? requests at once on a host; default 8
+---@field delay number? seconds between the beginnings of two; default 0
+---@field jitter number? a share of `delay`, 0 to 1: so much longer or shorter; default 0.5
+---@field max_delay number? seconds: what a host asks for counts up to that; default 30
+---@field idle number? seconds after its last use until a host is forgotten; default 60
+---@field random (fun(): number)? from 0 to 1, for the jitter; default `math.random`
+local PolitenessOptions = {} -- luacheck: ignore 211
+
 local OPTIONS = { concurrency = true, delay = true, jitter = true, max_delay = true, idle = true,
   random = true }
 
 local function nothing()
 end
 
----Limits for each host: `concurrency` requests at once (default 8), and `delay` seconds from the
----beginning of one to that of the next (default 0), more or less a share `jitter` of it (default
----0.5; from 0 to 1), chosen by `random()` (default `math.random`). What a host asks for counts up
----to `max_delay` (default 30 s). A host is forgotten `idle` seconds (default 60) after its last
----use.
+---Limits for each host: so many requests at once, and so many seconds from the beginning of one to
+---that of the next.
 ---
 ---Raises `type`.
----@param opts {concurrency: integer?, delay: number?, jitter: number?, max_delay: number?,
----  idle: number?, random: (fun(): number)?}?
+---@param opts weft.crawl.PolitenessOptions?
 ---@return weft.crawl.Politeness
 function M.new(opts)
   opts = options.check(opts, OPTIONS, "politeness.new")

@@ -110,7 +110,7 @@ function Progress:page(url, status, bytes, seconds)
 end
 
 ---Counts a request without an answer, by the kind of its error.
----@param e any
+---@param e any what was raised
 function Progress:failure(e)
   self.failures = self.failures + 1
   e = errors.wrap(e)
@@ -224,6 +224,17 @@ end
 
 --- the summary -----------------------------------------------------------------------
 
+---What a `weft.crawl.Progress` has counted.
+---@class weft.crawl.Counts
+---@field pages integer answers that came
+---@field bytes integer of their bodies
+---@field failures integer requests without an answer, and answers of 400 and more
+---@field seconds number that it took, or has taken so far
+---@field statuses table<integer, integer> answers by status
+---@field errors table<string, integer> requests without an answer by kind and code of the error
+---@field skips table<string, integer> what was not requested, or not read, by the reason
+local Counts = {} -- luacheck: ignore 211
+
 local function section(lines, title, counts)
   local keys = {}
   for key in pairs(counts) do
@@ -257,8 +268,10 @@ function Progress:summary()
   return table.concat(lines, "\n")
 end
 
----The counts: `pages`, `bytes`, `failures`, `seconds`; `statuses`, `errors` and `skips` are tables.
----@return table
+---What was counted.
+---
+---Raises `state` outside a task, until `progress:with` has ended.
+---@return weft.crawl.Counts
 function Progress:statistics()
   return { pages = self.pages, bytes = self.bytes, failures = self.failures,
     seconds = (self._ended_at or now(self)) - self._started_at, statuses = self._statuses,
@@ -268,6 +281,15 @@ end
 function Progress:__tostring()
   return ("Progress<pages=%d failures=%d>"):format(self.pages, self.failures)
 end
+
+---What `weft.crawl.progress.new` takes.
+---@class weft.crawl.ProgressOptions
+---@field quiet boolean? show nothing
+---@field interval number? seconds between two lines; default 0.1 on a terminal, 5 elsewhere
+---@field tty boolean? whether it is a terminal, if that is known better
+---@field fd integer? the terminal whose width counts; default 2
+---@field write (fun(text: string))? in place of stderr
+local ProgressOptions = {} -- luacheck: ignore 211
 
 local OPTIONS = { quiet = true, tty = true, interval = true, fd = true, write = true }
 
@@ -287,11 +309,8 @@ end
 ---Progress on stderr: on a terminal one line that is drawn anew ten times a second, elsewhere a
 ---line every five seconds. With `quiet`, nothing: the counts are there all the same.
 ---
----Options: `interval` in seconds; `tty`, whether it is a terminal, if that is known better;
----`write(text)`, in place of stderr.
----
 ---Raises `type`; `state` outside a task.
----@param opts {quiet: boolean?, interval: number?, tty: boolean?, write: fun(text: string)?}?
+---@param opts weft.crawl.ProgressOptions?
 ---@return weft.crawl.Progress
 function M.new(opts)
   opts = options.check(opts, OPTIONS, "progress.new")

@@ -17,6 +17,7 @@ local M = {}
 ---@field text string its text
 ---@field url string where it leads
 ---@field why string|integer the status, or what went wrong
+local BrokenLink = {} -- luacheck: ignore 211
 
 ---Links and what became of their targets. Made by `weft.crawl.referrers.new`.
 ---@class weft.crawl.Referrers
@@ -135,9 +136,8 @@ local function without_fragment(url)
 end
 
 ---An empty set of links. `on_broken(link)` is called for each that is broken; if it waits, so does
----the method that found out.
----`key(url)` gives what a URL is known by (default: the text without its fragment), such as a
----frontier's `key` does.
+---the method that found out. `key(url)` gives what a URL is known by (default: the text without its
+---fragment), as `frontier:key` does.
 ---
 ---Raises `type`.
 ---@param opts {on_broken: fun(link: weft.crawl.BrokenLink), key: (fun(url: string): any)?}

@@ -167,18 +167,22 @@ function Cache:__tostring()
   return ("RobotsCache<%s sites=%d>"):format(self._agent, self._count)
 end
 
+---What `weft.crawl.robotscache.new` takes.
+---@class weft.crawl.RobotsCacheOptions
+---@field agent string the name of the robot
+---@field fetch async fun(url: string): integer, string?, string? status, body, `Location`
+---@field ttl number? seconds that an answer holds; default a day
+---@field retry number? seconds until a site that did not answer is asked again; default 300
+---@field max integer? sites that are kept; default 10,000
+local RobotsCacheOptions = {} -- luacheck: ignore 211
+
 local OPTIONS = { agent = true, fetch = true, ttl = true, retry = true, max = true }
 
 ---Robots.txt files, fetched by `fetch(url)`, which returns the status, the body, and the value of
 ---`Location` of a response, without following redirects. What it raises counts as no answer.
 ---
----`agent` is the name of the robot; `ttl` how long an answer holds (default a day), `retry` how
----long the absence of one (default 5 minutes), in seconds; `max` how many sites are kept (default
----10,000).
----
 ---Raises `type`.
----@param opts {agent: string, fetch: (async fun(url: string): integer, string?, string?),
----  ttl: number?, retry: number?, max: integer?}
+---@param opts weft.crawl.RobotsCacheOptions
 ---@return weft.crawl.RobotsCache
 function M.new(opts)
   opts = options.check(opts, OPTIONS, "robotscache.new")
