@@ -486,14 +486,18 @@ local TLSPeer = {} -- luacheck: ignore 211
 ---@field peer weft.TLSPeer? nil when it has shown no certificate
 local TLSInfo = {} -- luacheck: ignore 211
 
----What is known of the connection's TLS; nil without.
----
----Raises `closed`.
+---As `stream:tls_info`; where the peer's certificate is that of `known`, what is known of another
+---one, that is taken: to put it together is most of the work.
+---@private
+---@param stream weft.Stream
+---@param known weft.TLSPeer?
 ---@return weft.TLSInfo?
-function Stream:tls_info()
-  local info = core.tls_info(self)
+function M._info(stream, known)
+  local info = core.tls_info(stream, known and known.fingerprint)
   local peer = info and info.peer
-  if peer then
+  if peer == true then
+    info.peer = known
+  elseif peer then
     peer.not_before, peer.not_after = tonumber(peer.not_before), tonumber(peer.not_after)
     local names = {}
     for name in (peer.names or ""):gmatch("[^\n]+") do
@@ -502,6 +506,14 @@ function Stream:tls_info()
     peer.names = names
   end
   return info
+end
+
+---What is known of the connection's TLS; nil without.
+---
+---Raises `closed`.
+---@return weft.TLSInfo?
+function Stream:tls_info()
+  return M._info(self)
 end
 
 return M

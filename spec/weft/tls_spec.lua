@@ -642,6 +642,23 @@ describe("weft.tls", function()
       end)
     end))
 
+    it("tell of the same peer what is known of it", run(function()
+      local context = client_context()
+      with_server({}, function(port)
+        local first, second = connect(port, context), connect(port, context)
+        local peer = first:tls_info().peer
+        assert.equal(peer, require("weft.tls")._info(second, peer).peer)
+        assert.same(peer, require("weft.tls")._info(second).peer)
+        local unlike = { fingerprint = peer.fingerprint:gsub("^.", "x") }
+        local other = require("weft.tls")._info(second, unlike).peer
+        assert.same(peer, other)
+        assert.is_false(rawequal(peer, other))
+        first:close()
+        second:close()
+        context:close()
+      end)
+    end))
+
     it("are not kept beyond a bound", run(function()
       local context = client_context()
       with_server({}, function(port)

@@ -304,7 +304,19 @@ static const char *const fields[WEFT_TLS_FIELDS] = {
     [WEFT_TLS_CHAIN] = "chain",
 };
 
-/* tls_info(stream) -> table, nil without TLS; its `peer`: table of strings */
+/* Whether the peer's certificate has the fingerprint at an index. */
+static int is_known(lua_State *L, struct weft_filter *tls, int idx) {
+  char own[128];
+  size_t size, n;
+  const char *known = lua_tolstring(L, idx, &size);
+  if (known == NULL)
+    return 0;
+  n = weft_tls_peer_field(tls, WEFT_TLS_FINGERPRINT, own, sizeof(own));
+  return n == size && n <= sizeof(own) && memcmp(own, known, n) == 0;
+}
+
+/* tls_info(stream, fingerprint) -> table, nil without TLS; its `peer`: table of
+ * strings, or true if its certificate has that fingerprint */
 static int l_tls_info(lua_State *L) {
   struct weft_filter *tls = check_tls(L);
   struct weft_tls_info info;
@@ -325,6 +337,11 @@ static int l_tls_info(lua_State *L) {
   set_flag(L, "verified", info.is_verified);
   if (!info.has_peer)
     return 1;
+  if (is_known(L, tls, 2)) {
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "peer");
+    return 1;
+  }
   lua_newtable(L);
   for (i = 0; i < WEFT_TLS_FIELDS; i++)
     set_field(L, tls, fields[i], (enum weft_tls_field)i);

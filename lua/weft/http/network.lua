@@ -19,6 +19,7 @@ local pools = require "weft.http.pool"
 local proxies = require "weft.http.proxy"
 local scope = require "weft.scope"
 local timeouts = require "weft.http.timeouts"
+local tls = require "weft.tls"
 
 ---What sends requests. Made by `network.new`.
 ---@private
@@ -102,7 +103,9 @@ end
 -- asked for, or else once, when the connection is closed.
 local function tls_of(secured)
   if secured.stream and not secured.stream:is_closed() then
-    secured.info = secured.stream:tls_info()
+    local last = secured.last
+    secured.info = tls._info(secured.stream, last.peer)
+    last.peer = secured.info and secured.info.peer or last.peer
   end
   secured.stream = nil
   return secured.info
@@ -114,9 +117,9 @@ function Info.__index(info, key)
   if key ~= "tls" or not info._secured then
     return nil
   end
-  local tls = tls_of(info._secured)
-  rawset(info, "tls", tls)
-  return tls
+  local value = tls_of(info._secured)
+  rawset(info, "tls", value)
+  return value
 end
 
 -- The metatable of heads that came by a connection: a field more in each of them would have cost
@@ -127,10 +130,10 @@ local function class_of(secured, peer, is_reused)
 end
 
 -- Gives a connection what its responses will tell of it.
-local function describe(conn, stream, is_tls)
+local function describe(conn, stream, is_tls, last)
   local own = core.stream_table(stream)
   local peer = { host = own.address or own.path or own.host, port = own.port }
-  local secured = is_tls and { stream = stream, info = nil } or nil
+  local secured = is_tls and { stream = stream, info = nil, last = last } or nil
   conn._first, conn._again = class_of(secured, peer, false), class_of(secured, peer, true)
   if secured then
     conn.on_close = function()
@@ -173,7 +176,7 @@ local function new_connection(self, request, route)
     stream:close()
     error(conn, 0)
   end
-  describe(conn, stream, route.is_tls)
+  describe(conn, stream, route.is_tls, self._last)
   self._pool:add(conn)
   return conn
 end
@@ -539,7 +542,7 @@ function M.new(opts)
   opts = options.check(opts, OPTIONS, "session")
   return setmetatable({ requests = 0, reused = 0, retries = 0,
     _pool = pools.new(pick(opts, POOL)), _connector = connectors.new(pick(opts, CONNECTOR)),
-    _connecting = {}, _routes = setmetatable({}, { __mode = "k" }) }, Network)
+    _connecting = {}, _last = {}, _routes = setmetatable({}, { __mode = "k" }) }, Network)
 end
 
 return M
