@@ -321,6 +321,7 @@ forwarded_for transparent
 visible_hostname squid.test
 max_filedescriptors 1024
 dns_nameservers 127.0.0.1
+hosts_file ${dir}/hosts
 ]]
 
 local USERS = [[#!/bin/sh
@@ -335,6 +336,7 @@ M.squid = {
   prepare = function(dir, ports)
     write(dir, "users.sh", USERS)
     weft.fs.chmod(dir .. "/users.sh", 493)
+    write(dir, "hosts", "127.0.0.1 localhost\n")
     write(dir, "squid.conf", filled(SQUID, { dir = dir, port1 = ports[1], port2 = ports[2] }))
     return { "-N", "-f", dir .. "/squid.conf" }
   end,

@@ -329,7 +329,9 @@ describe("a stream that nobody holds", function()
       end)
       local parts = {}
       repeat
-        collectgarbage()
+        if #parts < 16 or #parts % 16 == 0 then -- each takes long after thousands of specs
+          collectgarbage()
+        end
         local some = b:read()
         parts[#parts + 1] = some
       until some == ""

@@ -46,9 +46,11 @@ describe("a SOCKS server", function()
   for _, scheme in ipairs({ "socks5", "socks5h" }) do
     it("asks for a password by " .. scheme, client(function(session, plain, secure, _, microsocks)
       local proxy = ("%s://user:secret@%s"):format(scheme, microsocks)
-      assert.equal(1024, #session:get(("http://localhost:%d/1k.bin"):format(plain),
+      -- Of a name's addresses microsocks tries the first only, which may be ::1.
+      local host = scheme == "socks5h" and "127.0.0.1" or "localhost"
+      assert.equal(1024, #session:get(("http://%s:%d/1k.bin"):format(host, plain),
         { proxy = proxy }):read())
-      assert.equal(1024, #session:get(("https://localhost:%d/1k.bin"):format(secure),
+      assert.equal(1024, #session:get(("https://%s:%d/1k.bin"):format(host, secure),
         { proxy = proxy }):read())
       for _, credentials in ipairs({ "", "user:wrong@" }) do
         local e = support.raises("proxy", session.get, session,
