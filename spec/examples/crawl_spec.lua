@@ -10,7 +10,7 @@ local weft = require "weft"
 local decode = require("cjson").decode
 local fs = weft.fs
 
-local PYTHON = "/usr/bin/python3"
+local PYTHON = "env -u LD_PRELOAD /usr/bin/python3" -- a sanitizer is for weft
 
 local function python_has_lxml()
   local status = os.execute(PYTHON .. " -c 'import lxml' 2>/dev/null")

@@ -75,8 +75,9 @@ describe("tools/cast.lua", function()
 
   it("records a command, in a terminal", function()
     local path = os.tmpname()
-    local status = os.execute(("%s tools/cast.lua %s 'test -t 2 && echo it is' >/dev/null"):format(
-      support.quote(support.interpreter), path))
+    -- What a sanitizer finds in util-linux is not weft's.
+    local status = os.execute(("env -u LD_PRELOAD %s tools/cast.lua %s '%s' >/dev/null"):format(
+      support.quote(support.interpreter), path, "test -t 2 && echo it is"))
     assert.truthy(status == 0 or status == true)
     local svg = read(path)
     os.remove(path)
