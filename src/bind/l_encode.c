@@ -33,11 +33,16 @@ struct job {
 #define MOST_PER_BYTE 8
 #define MOST_AT_END 16
 
-/* The code point at p, which is UTF-8; *size is its length. */
-static lua_Integer point_at(const char *p, size_t *size) {
+/* The length of the character that begins with this byte. */
+static size_t size_of(const char *p) {
+  unsigned char first = (unsigned char)*p;
+  return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+/* The code point at p, which is UTF-8 and has so many bytes. */
+static lua_Integer point_at(const char *p, size_t size) {
   const unsigned char *u = (const unsigned char *)p;
-  *size = u[0] < 0x80 ? 1 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : 4;
-  switch (*size) {
+  switch (size) {
   case 1:
     return u[0];
   case 2:
@@ -60,10 +65,11 @@ static int encode(struct job *job) {
       break;
     if (errno != EILSEQ)
       return -1;
-    gap->point = point_at(job->in, &size);
-    gap->at = (size_t)(job->out - job->start);
-    if (size > job->in_left)
+    size = size_of(job->in);
+    if (size > job->in_left) /* cut: what is behind is not the text's */
       return -1;
+    gap->point = point_at(job->in, size);
+    gap->at = (size_t)(job->out - job->start);
     job->gap_count++;
     job->in += size;
     job->in_left -= size;
